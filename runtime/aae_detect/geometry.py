@@ -1,0 +1,97 @@
+"""Where a frame lies in the model's input, and back: the one place that knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect._opencv import cv2
+
+Fit = Literal["stretch", "letterbox", "crop"]
+FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The affine map from frame to model input: `input = frame * scale + offset`, in pixels of continuous extent."""
+
+    frame_hw: tuple[int, int]
+    input_hw: tuple[int, int]
+    scale_yx: tuple[float, float]
+    offset_yx: tuple[float, float]
+    """Top left corner of the frame in the input; negative where `crop` cuts the frame."""
+
+    @property
+    def inside_xywh(self) -> tuple[int, int, int, int]:
+        """The part of the input that the frame covers, in input pixels."""
+        (height, width), (input_h, input_w) = self.frame_hw, self.input_hw
+        top, left = max(0, round(self.offset_yx[0])), max(0, round(self.offset_yx[1]))
+        bottom = min(input_h, round(self.offset_yx[0] + height * self.scale_yx[0]))
+        right = min(input_w, round(self.offset_yx[1] + width * self.scale_yx[1]))
+        return left, top, max(1, right - left), max(1, bottom - top)
+
+    def to_frame(self, points_xy: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Take points (..., 2) in input pixels to frame pixels, not clipped."""
+        offset = np.array(self.offset_yx[::-1])
+        scale = np.array(self.scale_yx[::-1])
+        return np.asarray((points_xy - offset) / scale, dtype=np.float64)
+
+
+def place(frame_hw: tuple[int, int], input_hw: tuple[int, int], fit: Fit) -> Placement:
+    """Say how a frame of one size is put into a model input of another.
+
+    `stretch` fills the input and lets the aspect ratio go; `letterbox` keeps it and leaves black bars; `crop` keeps it
+    and cuts what hangs over, at both sides alike.
+    """
+    ratio_y, ratio_x = input_hw[0] / frame_hw[0], input_hw[1] / frame_hw[1]
+    if fit == "letterbox":
+        ratio_y = ratio_x = min(ratio_y, ratio_x)
+    elif fit == "crop":
+        ratio_y = ratio_x = max(ratio_y, ratio_x)
+    offset_y = (input_hw[0] - frame_hw[0] * ratio_y) / 2
+    offset_x = (input_hw[1] - frame_hw[1] * ratio_x) / 2
+    return Placement(frame_hw, input_hw, (ratio_y, ratio_x), (offset_y, offset_x))
+
+
+def fit_image(image: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+    """Resize a picture into the model's input.
+
+    Args:
+        image: HxWx3 (or HxW) uint8 of size `placement.frame_hw`.
+        placement: from `place`.
+
+    Returns:
+        The same channels at `placement.input_hw`, uint8, C-contiguous; bars are black.
+    """
+    (height, width), (input_h, input_w) = placement.frame_hw, placement.input_hw
+    if placement.offset_yx == (0.0, 0.0):
+        return resize(image, (input_h, input_w))
+    if min(placement.offset_yx) < 0:  # crop: cut the overhang first, so that what is thrown away costs nothing
+        keep_h, keep_w = round(input_h / placement.scale_yx[0]), round(input_w / placement.scale_yx[1])
+        top, left = max(0, (height - keep_h) // 2), max(0, (width - keep_w) // 2)
+        return resize(np.ascontiguousarray(image[top : top + keep_h, left : left + keep_w]), (input_h, input_w))
+    left, top, inside_w, inside_h = placement.inside_xywh
+    canvas = np.zeros((input_h, input_w, *image.shape[2:]), np.uint8)
+    canvas[top : top + inside_h, left : left + inside_w] = resize(image, (inside_h, inside_w))
+    return canvas
+
+
+def resize(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize without aliasing: area averages where an axis shrinks, linear interpolation where it grows.
+
+    OpenCV's INTER_AREA silently turns into plain bilinear sampling for both axes when one of them grows; so a mixed
+    resize is done in two steps, the shrinking axis first.
+    """
+    height, width = image.shape[:2]
+    target_h, target_w = size_hw
+    if (height, width) == (target_h, target_w):
+        return np.ascontiguousarray(image)
+    shrunk_h, shrunk_w = min(height, target_h), min(width, target_w)
+    if (shrunk_h, shrunk_w) != (height, width):
+        image = cv2.resize(image, (shrunk_w, shrunk_h), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if (shrunk_h, shrunk_w) != (target_h, target_w):
+        image = cv2.resize(image, (target_w, target_h), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    return image

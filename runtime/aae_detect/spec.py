@@ -1,0 +1,154 @@
+"""What travels inside `detector.onnx` beside the graph: the ModelSpec, as JSON in the ONNX metadata."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from aae_detect.errors import ModelError
+
+METADATA_KEY = "aae_detect.spec"
+SCHEMA_VERSION = 1
+FITS = ("stretch", "letterbox", "crop")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where the threshold came from."""
+
+    method: str
+    """`split`: scores of pictures that nothing else touched; `cross-fit`: each picture scored by a model that never
+    saw it."""
+
+    count: int
+    """Good pictures whose scores the threshold rests on."""
+
+    target_frr: float
+    """False-reject rate that was asked for, 0 to 1."""
+
+    promised_frr: float
+    """False-reject rate that `count` pictures can support, 0 to 1; above `target_frr` where they are too few."""
+
+    score_min: float
+    score_median: float
+    score_max: float
+
+
+@dataclass(frozen=True)
+class GoldenSample:
+    """A small good picture with the score that it must give: proves graph, provider and machine at once."""
+
+    picture_png_base64: str
+    """PNG, 8-bit BGR, a whole fraction of the input size; blown up by repeating pixels, so no resampling is involved."""
+
+    score: float
+    """`anomaly_score` of that picture, computed by ONNX Runtime on a CPU in fp32."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything a runtime has to know about a detector, checked when it is made."""
+
+    family: str
+    """Model family, `aae`."""
+
+    input_hw: tuple[int, int]
+    """Height and width of the model's input, pixels."""
+
+    fit: str
+    """How a frame is put into the input: `stretch`, `letterbox` or `crop`."""
+
+    map_hw: tuple[int, int]
+    """Height and width of `anomaly_map`, cells; divides `input_hw`."""
+
+    colour_scale: tuple[float, float]
+    """Map values drawn as the coldest and the hottest colour; the same for every frame."""
+
+    threshold: float
+    """A frame is NG when its `anomaly_score` lies above this."""
+
+    calibration: Calibration
+
+    prior: str
+    """Prior of the latent code, `normal`."""
+
+    latent_dim: int
+    """Length of the latent code."""
+
+    weights_sha256: str
+    """SHA-256 of the `model.safetensors` that this was exported from, lower-case hex."""
+
+    golden: GoldenSample
+
+    versions: dict[str, str]
+    """Library versions at export."""
+
+    precision: str = "fp32"
+    """Numeric type of the graph; tolerances follow from it."""
+
+    colour: str = "BGR"
+    """Order of the input's channels."""
+
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.schema_version != SCHEMA_VERSION:
+            problems.append(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}")
+        if self.fit not in FITS:
+            problems.append(f"fit {self.fit!r} is none of {', '.join(FITS)}")
+        if self.colour != "BGR":
+            problems.append(f"colour {self.colour!r} is not BGR")
+        for name, (height, width) in (("input_hw", self.input_hw), ("map_hw", self.map_hw)):
+            if not (1 <= height <= 16384 and 1 <= width <= 16384):
+                problems.append(f"{name} {height}x{width} lies outside 1 to 16384")
+        if not problems and (self.input_hw[0] % self.map_hw[0] or self.input_hw[1] % self.map_hw[1]):
+            problems.append(f"map_hw {self.map_hw} does not divide input_hw {self.input_hw}")
+        low, high = self.colour_scale
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            problems.append(f"colour_scale {low} to {high} does not rise")
+        if not math.isfinite(self.threshold):
+            problems.append(f"threshold {self.threshold} is not finite")
+        if not math.isfinite(self.golden.score):
+            problems.append(f"golden score {self.golden.score} is not finite")
+        if problems:
+            raise ModelError(f"the model's description is wrong: {'; '.join(problems)}; export the model again")
+
+    def to_json(self) -> str:
+        """Return the description as compact JSON, as `from_json` reads it."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read a description.
+
+        Raises:
+            ModelError: not JSON, of a newer schema, with a field missing, unknown or of the wrong type.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"the model's description is not JSON ({error}); export the model again") from error
+        if not isinstance(data, dict):
+            raise ModelError("the model's description is not a JSON object; export the model again")
+        version = data.get("schema_version")
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ModelError(
+                f"the model's description has schema version {version}, this aae-detect reads up to {SCHEMA_VERSION}; "
+                "upgrade aae-detect on this machine"
+            )
+        try:
+            values = dict(data)
+            values["calibration"] = _read(Calibration, values.get("calibration"), "calibration")
+            values["golden"] = _read(GoldenSample, values.get("golden"), "golden")
+            spec = _read(cls, values, "description")
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelError(f"the model's description cannot be read: {error}; export the model again") from error
+        return spec
+
+
+def _read[T](kind: type[T], values: Any, where: str) -> T:
+    """Make a dataclass from JSON values, every field checked against its annotation."""
+    return kind(**values)
