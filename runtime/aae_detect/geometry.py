@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
-
-Fit = Literal["stretch", "letterbox", "crop"]
-FITS: tuple[Fit, ...] = ("stretch", "letterbox", "crop")
+from aae_detect.spec import Fit
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from aae_detect.errors import ModelError
 
 METADATA_KEY = "aae_detect.spec"
 SCHEMA_VERSION = 1
-FITS = ("stretch", "letterbox", "crop")
+
+Fit = Literal["stretch", "letterbox", "crop"]
+FITS: tuple[Fit, ...] = get_args(Fit)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class ModelSpec:
     input_hw: tuple[int, int]
     """Height and width of the model's input, pixels."""
 
-    fit: str
-    """How a frame is put into the input: `stretch`, `letterbox` or `crop`."""
+    fit: Fit
+    """How a frame is put into the input."""
 
     map_hw: tuple[int, int]
     """Height and width of `anomaly_map`, cells; divides `input_hw`."""
@@ -97,8 +101,6 @@ class ModelSpec:
         problems = []
         if self.schema_version != SCHEMA_VERSION:
             problems.append(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}")
-        if self.fit not in FITS:
-            problems.append(f"fit {self.fit!r} is none of {', '.join(FITS)}")
         if self.colour != "BGR":
             problems.append(f"colour {self.colour!r} is not BGR")
         for name, (height, width) in (("input_hw", self.input_hw), ("map_hw", self.map_hw)):
@@ -140,15 +142,38 @@ class ModelSpec:
                 "upgrade aae-detect on this machine"
             )
         try:
-            values = dict(data)
-            values["calibration"] = _read(Calibration, values.get("calibration"), "calibration")
-            values["golden"] = _read(GoldenSample, values.get("golden"), "golden")
-            spec = _read(cls, values, "description")
-        except (TypeError, ValueError, KeyError) as error:
+            return _read(cls, data, "description")
+        except (TypeError, ValueError) as error:
             raise ModelError(f"the model's description cannot be read: {error}; export the model again") from error
-        return spec
 
 
-def _read[T](kind: type[T], values: Any, where: str) -> T:
-    """Make a dataclass from JSON values, every field checked against its annotation."""
-    return kind(**values)
+def _read(kind: type[_T], data: Any, where: str) -> _T:
+    """Make a dataclass from JSON data, every value checked against the field's annotation."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{where} is {type(data).__name__}, not an object")
+    hints = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(data) - set(known)):
+        raise ValueError(f"{where} has unknown fields {', '.join(map(repr, unknown[:5]))}")
+    required = {name for name, f in known.items() if f.default is MISSING}
+    if missing := sorted(required - set(data)):
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Check one JSON value against an annotation; JSON has no tuples, so lists become tuples here."""
+    if is_dataclass(hint):
+        return _read(hint, value, where)  # type: ignore[arg-type]
+    origin = get_origin(hint)
+    if origin is tuple and isinstance(value, list) and len(value) == len(get_args(hint)):
+        return tuple(_convert(h, v, where) for h, v in zip(get_args(hint), value, strict=True))
+    if origin is dict and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
+        return value
+    if origin is Literal and value in get_args(hint):
+        return value
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, str) and type(value) is hint:
+        return value
+    raise TypeError(f"{where} is {value!r:.60}, not {getattr(hint, '__name__', hint)}")

@@ -1,0 +1,210 @@
+"""A finished run to its four ONNX files, or to nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aae_detect import __version__
+from aae_detect.detector import Detector
+from aae_detect.errors import ConfigError
+from aae_detect.golden import decode_golden, encode_golden
+from aae_detect.picture_source import read_picture
+from aae_detect.preprocess import prepare, to_bgr8
+from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
+from aae_export.onnx_file import OPSET, write_onnx
+from aae_export.parity import Difference, compare, report_rows, require_parity
+from aae_train.detector_graph import CELL, DecoderGraph, EncoderGraph
+from aae_train.pictures import find_pictures
+from aae_train.prior import NAME as PRIOR
+from aae_train.prior import sample_prior
+from aae_train.run import colour_scale
+from aae_train.run_folder import TrainedModel, read_trained
+from aae_train.split import Split
+
+PART_KEY = "aae_detect.part"
+"""Metadata key of the files beside the detector: role, prior and latent size as JSON."""
+
+GOLDEN_BLOW_UP = 4
+PARITY_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported."""
+
+    folder: Path
+    differences: tuple[Difference, ...]
+    detector_sha256: str
+
+
+def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
+    """Export a run; the folder appears whole, after the parity gate, or not at all.
+
+    Args:
+        run: A finished run folder.
+        out: Gets `encoder.onnx`, `decoder.onnx`, `generator.onnx`, `detector.onnx` and `export.json`; an earlier
+            export there is replaced.
+        data: Where the run's pictures lie now; None means where they lay when it was trained.
+
+    Raises:
+        ConfigError: the run is not finished, or its pictures are gone.
+        ModelError: a graph does not answer like the model.
+    """
+    trained = read_trained(run)
+    if out.exists() and (not out.is_dir() or _holds_foreign_files(out)):
+        raise ConfigError(f"--out {out} exists and is not an earlier export; choose another folder")
+    frames = _real_frames(run, trained, data)
+    config = trained.config
+    inputs = [prepare(frame, config.input_hw, config.fit)[0] for frame in frames]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        folder = Path(scratch) / "export"
+        folder.mkdir()
+        differences = _write_parts(folder, trained, inputs)
+        differences += _write_detector(folder, trained, inputs)
+        require_parity(differences)
+        Detector.load(folder / "detector.onnx", provider="cpu")  # the golden sample must reproduce here, at least
+        sha256 = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
+        report = _report(run, trained, differences, sha256, folder)
+        (folder / "export.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    return ExportReport(out, tuple(differences), sha256)
+
+
+def _write_parts(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
+    """Write encoder, decoder and generator, for whoever wants the latent space; returns how they compare."""
+    config, model = trained.config, trained.model
+    encoder, decoder = EncoderGraph(model.encoder).eval(), DecoderGraph(model.decoder).eval()
+    with torch.no_grad():
+        codes = [encoder(torch.from_numpy(image)[None])[0].numpy() for image in inputs]
+    samples = list(sample_prior(len(inputs), config.latent_dim, torch.Generator().manual_seed(0)).numpy())
+    # For an AAE the generator is the decoder, fed from the prior that its codes were held to.
+    parts: list[tuple[str, nn.Module, str, str, list[NDArray[Any]]]] = [
+        ("encoder", encoder, "image", "latent", list(inputs)),
+        ("decoder", decoder, "latent", "reconstruction", codes),
+        ("generator", decoder, "prior_sample", "picture", samples),
+    ]
+    differences = []
+    for role, module, input_name, output_name, examples in parts:
+        note = {
+            "role": role,
+            "family": config.model,
+            "prior": PRIOR,
+            "latent_dim": config.latent_dim,
+            "pictures": "uint8 NHWC BGR",
+            "weights_sha256": trained.weights_sha256,
+        }
+        path = folder / f"{role}.onnx"
+        example = torch.from_numpy(np.stack(examples[:2]))
+        write_onnx(path, module, example, input_name, [output_name], {PART_KEY: json.dumps(note)})
+        differences += compare(role, path, module, examples, [output_name])
+    return differences
+
+
+def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
+    """Write the detector with its description; returns how it compares."""
+    outputs = ["anomaly_map", "anomaly_score", "reconstruction"]
+    path = folder / "detector.onnx"
+    example = torch.from_numpy(np.stack(inputs[:2]))
+    packed = encode_golden(inputs[0], GOLDEN_BLOW_UP)
+    golden = decode_golden(packed, trained.config.input_hw)
+    score = _score(trained.detector, torch.from_numpy(golden))
+    metadata = {METADATA_KEY: _spec(trained, GoldenSample(packed, score)).to_json()}
+    write_onnx(path, trained.detector, example, "image", outputs, metadata)
+    return compare("detector", path, trained.detector, [*inputs, golden], outputs)
+
+
+@torch.no_grad()
+def _score(detector: nn.Module, image: Tensor) -> float:
+    return float(detector(image[None])[1][0])
+
+
+def _spec(trained: TrainedModel, golden: GoldenSample) -> ModelSpec:
+    config, threshold = trained.config, trained.threshold
+    return ModelSpec(
+        family=config.model,
+        input_hw=config.input_hw,
+        fit=config.fit,
+        map_hw=(config.input_hw[0] // CELL, config.input_hw[1] // CELL),
+        colour_scale=colour_scale(threshold.value),
+        threshold=threshold.value,
+        calibration=threshold.calibration,
+        prior=PRIOR,
+        latent_dim=config.latent_dim,
+        weights_sha256=trained.weights_sha256,
+        golden=golden,
+        versions=_versions(),
+    )
+
+
+def _real_frames(run: Path, trained: TrainedModel, data: Path | None) -> list[NDArray[np.uint8]]:
+    """Read select pictures, whole and cut to odd and non-square sizes: what a camera gives is rarely the model's size.
+
+    A run by cross-fitting has no select pictures of its own; there every picture trains, and any may be compared on.
+    """
+    folder = find_pictures(data if data is not None else Path(trained.config.data))
+    paths = (*folder.good, *folder.validation)
+    names = [folder.name(path) for path in paths]
+    split = Split.from_json((run / "split.json").read_text(encoding="utf-8"), names)
+    numbers = split.select or split.train
+    chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, PARITY_PICTURES).astype(int)]
+    frames = []
+    for place, number in enumerate(chosen):
+        frame = to_bgr8(read_picture(paths[number]), trained.config.bits)
+        height, width = frame.shape[:2]
+        if place % 3 == 1:  # wide, odd height
+            frame = frame[: max(1, height * 2 // 3 // 2 * 2 - 1)]
+        elif place % 3 == 2:  # tall, odd width
+            frame = frame[:, : max(1, width // 2 // 2 * 2 - 1)]
+        frames.append(np.ascontiguousarray(frame))
+    return frames
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+    found = {"aae-detect": __version__, "python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:  # onnxruntime-gpu brings the module under another distribution's name
+            found[package] = getattr(sys.modules.get(package), "__version__", "unknown")
+    return found
+
+
+def _report(
+    run: Path, trained: TrainedModel, differences: Sequence[Difference], sha256: str, folder: Path
+) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "weights_sha256": trained.weights_sha256,
+        "detector_sha256": sha256,
+        "opset": OPSET,
+        "precision": "fp32",
+        "bytes": {path.name: path.stat().st_size for path in sorted(folder.glob("*.onnx"))},
+        "parity": report_rows(differences),
+        "versions": _versions(),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _holds_foreign_files(out: Path) -> bool:
+    known = {"encoder.onnx", "decoder.onnx", "generator.onnx", "detector.onnx", "export.json"}
+    return any(path.name not in known for path in out.iterdir())

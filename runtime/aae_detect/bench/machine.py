@@ -1,0 +1,85 @@
+"""What a measurement ran on: without it a figure means nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("aae-detect", "numpy", "opencv-python", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe this machine; no host name, no user, no paths. What the system does not tell is None."""
+    memory = _kib("/proc/meminfo", "MemTotal")
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "memory_gib": None if memory is None else round(memory / 2**20, 1),
+        "gpus": _gpus(),
+        "architecture": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_average_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def list_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that take part in a measurement."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if "aae-detect" not in versions:  # run from a checkout that was never installed
+        from aae_detect import __version__
+
+        versions["aae-detect"] = __version__
+    return versions
+
+
+def peak_memory_mib() -> float:
+    """Return the most memory that this process has held so far, resident, in MiB."""
+    # Linux hands ru_maxrss down through exec: started from a large program, a small one would report that one's peak.
+    if (peak := _kib("/proc/self/status", "VmHWM")) is not None:
+        return round(peak / 2**10, 1)
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(rss / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, others KiB
+
+
+def _cpu_model() -> str | None:
+    """Return the processor's name; ARM boards name it in the device tree, if anywhere."""
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip().lower() in ("model name", "hardware") and value.strip():
+            return value.strip()
+    board = _read("/proc/device-tree/model")
+    return (board or "").rstrip("\0") or platform.processor() or None
+
+
+def _kib(path: str, name: str) -> int | None:
+    """Read a line such as `MemTotal:  2048 kB`."""
+    for line in (_read(path) or "").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return None
+
+
+def _gpus() -> list[str]:
+    """Return the names of NVIDIA devices, as their driver tells them."""
+    found = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = [line for path in found for line in (_read(str(path)) or "").splitlines()]
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None

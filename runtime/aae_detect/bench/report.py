@@ -1,0 +1,174 @@
+"""What `aae-bench` hands over: JSON for programs, a table for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aae_detect.bench.machine import describe_machine, list_versions
+from aae_detect.errors import ConfigError
+from aae_detect.model_file import ModelFile
+
+_FIGURE_NAMES = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "f1_at_threshold": "F1 at threshold",
+    "recall_at_threshold": "recall at threshold",
+    "false_reject_rate": "false-reject rate",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "aupro_30": "AUPRO to FPR 0.30",
+    "aupro_05": "AUPRO to FPR 0.05",
+}
+
+
+def describe_run(model: ModelFile, command: str) -> dict[str, Any]:
+    """Return what belongs to every result: which model, on what machine, with which versions, when, and how."""
+    spec = model.spec
+    return {
+        "model": {
+            "file": Path(model.path).name,
+            "sha256": model.sha256,
+            "bytes": len(model.content),
+            "family": spec.family,
+            "input_hw": list(spec.input_hw),
+            "map_hw": list(spec.map_hw),
+            "fit": spec.fit,
+            "precision": spec.precision,
+            "threshold": spec.threshold,
+            "target_frr": spec.calibration.target_frr,
+            "promised_frr": spec.calibration.promised_frr,
+        },
+        "machine": describe_machine(),
+        "versions": list_versions(),
+        "command": command,
+        "date": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def to_json(document: dict[str, Any]) -> str:
+    """Write a result as JSON; what is undefined (NaN) becomes null."""
+    return json.dumps(_without_nan(document), indent=2, allow_nan=False) + "\n"
+
+
+def check_target(path: Path, option: str) -> None:
+    """Refuse a file that cannot be written before the long work, not after.
+
+    Raises:
+        ConfigError: it is a folder, its folder does not exist, or it may not be written.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise ConfigError(f"{option} {path} is a folder; give a file name in it")
+    if not folder.is_dir():
+        raise ConfigError(f"{option} {path}: the folder {folder} does not exist; make it first")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ConfigError(f"{option} {path} may not be written; choose another place")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device: nothing there to put in its place
+            path.write_text(text, encoding="utf-8")
+            return
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+
+
+def accuracy_table(result: dict[str, Any]) -> str:
+    """Lay out what `aae-bench accuracy` found for people to read."""
+    counts, model, pixels = result["counts"], result["model"], result["pixels"]
+    lines = [
+        *_heading(model),
+        f"data      {result['data']}: {counts['good']} good, {counts['defective']} defective, "
+        f"{counts['with_mask']} of them with a mask",
+        f"judged    by {result['provider']}, NG above {result['threshold']:.6g}",
+        "",
+        f"  {'':24}{'':>8}   95 % interval",
+    ]
+    points = False
+    for key, name in _FIGURE_NAMES.items():
+        line = f"  {name:24}{_figure(result[key]):>8}"
+        if f"{key}_ci95" in result:
+            low, high = result[f"{key}_ci95"]
+            points |= low == high
+            line += f"   {_figure(low)} to {_figure(high)}{' *' if low == high else ''}"
+        lines.append(line)
+    if points:
+        lines.append("  * a single point only says that redrawing these pictures gives no other value")
+    if pixels["method"] != "exact":
+        lines.append(f"  pixel figures from rounded scores, off by {pixels['error_bound']:.1e} at the most")
+    lines += [f"  note: {note}" for note in _notes(result)]
+    width = max(12, *(len(row["kind"]) for row in result["kinds"]))
+    lines += ["", f"  {'kind':{width}}  pictures  image AUROC  recall"]
+    lines += [
+        f"  {row['kind']:{width}}  {row['pictures']:8}  {_figure(row['image_auroc']):>11}  "
+        f"{_figure(row['recall_at_threshold']):>6}"
+        for row in result["kinds"]
+    ]
+    return "\n".join(lines)
+
+
+def latency_table(result: dict[str, Any]) -> str:
+    """Lay out what `aae-bench latency` found for people to read."""
+    machine = result["machine"]
+    lines = [
+        *_heading(result["model"]),
+        f"machine   {machine['cpu']}, {machine['cores_usable']} of {machine['cores']} cores, "
+        f"governor {machine['governor'] or 'unknown'}, load {machine['load_average_1min']}",
+        f"memory    {result['peak_memory_mib']:.0f} MiB at the most",
+        "          milliseconds for one frame",
+    ]
+    for row in result["rows"]:
+        threads = "one thread per core" if row["threads"] == 0 else f"threads {row['threads']}"
+        head = f"{row['provider']}, {threads}, frame {row['size']}, batch {row['batch']}"
+        lines += ["", head, f"  {'':16}{'p50':>10}{'p95':>10}{'p99':>10}"]
+        for stage in (key for key in row if key.endswith("_ms") and isinstance(row[key], dict)):
+            name = stage.removesuffix("_ms").replace("_", " ")
+            lines.append(f"  {name:16}" + "".join(f"{row[stage][p]:10.2f}" for p in ("p50", "p95", "p99")))
+        lines.append(f"  {row['frames_per_second']:.1f} frames per second, from the median over {row['repeats']} runs")
+    return "\n".join(lines)
+
+
+def _heading(model: dict[str, Any]) -> list[str]:
+    height, width = model["input_hw"]
+    return [
+        f"model     {model['file']}: {model['family']}, input {height}x{width} (height x width), {model['precision']}, "
+        f"{model['bytes'] / 1e6:.1f} MB, SHA-256 {model['sha256'][:12]}"
+    ]
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    counts, notes = result["counts"], []
+    if counts["without_mask"]:
+        notes.append(f"{counts['without_mask']} defective pictures have no mask: they count for the image figures only")
+    if counts["empty_masks"]:
+        notes.append(f"{counts['empty_masks']} defective pictures have an empty mask: their pixels count as good")
+    if counts["unused_masks"]:
+        notes.append(f"{counts['unused_masks']} masks belong to no picture: expected STEM.png or STEM_mask.png")
+    return notes
+
+
+def _figure(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,149 @@
+"""`aae-detect`: a camera and a model in, verdicts out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from aae_detect import __version__
+from aae_detect.cli_errors import cli_errors
+from aae_detect.errors import ConfigError
+
+_EPILOG = """\b
+Examples:
+  aae-detect --demo                                          see it work, with nothing of your own
+  aae-detect --camera 0 --model detector.onnx                a camera, in a window
+  aae-detect --source rtsp://host/line1 --model detector.onnx --no-window --jsonl - --save-ng ng/
+  aae-detect --source 'parts/*.png' --model detector.onnx --save-video overlay.mp4
+  aae-detect --doctor --model detector.onnx                  what this machine has, and whether the model runs on it
+
+\b
+Keys in the window: q or Esc quit, space pause, s snapshot, h heat map on/off.
+
+\b
+Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the model was refused; 2 wrong usage;
+1 anything else, a frame that could not be judged among it.
+"""
+
+
+@click.command(epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    envvar="AAE_DETECT_MODEL",
+    show_envvar=True,
+    metavar="FILE",
+    help="detector.onnx, from aae-export.",
+)
+@click.option("--camera", type=click.IntRange(min=0), metavar="N", help="Camera by its number; the same as --source N.")
+@click.option(
+    "--source", metavar="WHAT", help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, or demo:."
+)
+@click.option(
+    "--demo", is_flag=True, help="The built-in demo camera, with the shipped demo model unless --model is given."
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Execution provider of ONNX Runtime; auto takes CUDA where it loads.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 256),
+    default=0,
+    show_default=True,
+    help="Threads for the model; 0: one per core.",
+)
+@click.option("--threshold", type=float, help="NG above this score, instead of the model's own threshold.")
+@click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit frames carry.  [default: 16]")
+@click.option("--no-window", is_flag=True, help="Open no window, also where there is a display.")
+@click.option(
+    "--save-video",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the overlays to a video (.mp4, .avi, .mkv).",
+)
+@click.option("--jsonl", metavar="FILE|-", help="Write one JSON line per frame; - is standard output.")
+@click.option(
+    "--save-ng",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Save every NG frame with its overlay.",
+)
+@click.option(
+    "--show-reconstruction/--hide-reconstruction",
+    default=True,
+    show_default=True,
+    help="Inset: what it should look like.",
+)
+@click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
+@click.option("--doctor", is_flag=True, help="Say what this machine has, check the model if one is given, and stop.")
+@click.version_option(__version__, prog_name="aae-detect")
+def main(
+    model: Path | None,
+    camera: int | None,
+    source: str | None,
+    demo: bool,
+    provider: str,
+    threads: int,
+    threshold: float | None,
+    bits: str | None,
+    no_window: bool,
+    save_video: Path | None,
+    jsonl: str | None,
+    save_ng: Path | None,
+    show_reconstruction: bool,
+    max_frames: int | None,
+    doctor: bool,
+) -> None:
+    """Find anomalies in what a camera sees, and show where they are.
+
+    Frames go through the model; a frame whose score lies above the threshold is NG. Everything that is asked for by an
+    option is written while it runs, and is whole when it ends, by Ctrl-C and SIGTERM too.
+    """
+    with cli_errors():
+        if doctor:
+            from aae_detect.doctor import report
+
+            text, healthy = report(model)
+            click.echo(text)
+            sys.exit(0 if healthy else 1)
+        from aae_detect.app import Settings, run
+
+        settings = Settings(
+            model=model,
+            source=_one_source(camera, source, demo),
+            demo=demo,
+            provider=provider,  # type: ignore[arg-type]  # click.Choice holds it to the names
+            threads=threads,
+            threshold=threshold,
+            bits=int(bits) if bits else None,
+            window=not no_window,
+            save_video=save_video,
+            jsonl=jsonl,
+            save_ng=save_ng,
+            show_reconstruction=show_reconstruction,
+            max_frames=max_frames,
+        )
+        sys.exit(run(settings))
+
+
+def _one_source(camera: int | None, source: str | None, demo: bool) -> str:
+    given = [
+        name for name, is_given in (("--camera", camera is not None), ("--source", source is not None)) if is_given
+    ]
+    if demo and given:
+        raise ConfigError(f"--demo brings its own camera; leave {' and '.join(given)} out")
+    if len(given) > 1:
+        raise ConfigError("--camera and --source both name a source; give one of them")
+    if demo:
+        return "demo:"
+    if camera is not None:
+        return str(camera)
+    if source is None:
+        raise ConfigError("no source; give --camera 0, --source WHAT, or --demo")
+    return source

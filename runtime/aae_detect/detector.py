@@ -1,0 +1,147 @@
+"""The detector: a frame in, a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect.detection import Detection, Latency
+from aae_detect.errors import ConfigError, ModelError
+from aae_detect.geometry import Placement
+from aae_detect.golden import check_golden, golden_input
+from aae_detect.model_file import ModelFile, read_model
+from aae_detect.preprocess import BITS, prepare
+from aae_detect.scoring import judge, score_map
+from aae_detect.session import ProviderChoice, open_session
+from aae_detect.spec import ModelSpec
+
+_OUTPUTS = ["anomaly_map", "reconstruction"]
+
+
+class Detector:
+    """A loaded model, ready to judge frames. One detector may serve several threads at once."""
+
+    def __init__(self, model: ModelFile, session: Any, provider: str, threshold: float, bits: int | None) -> None:
+        """Use `Detector.load`; it makes the arguments."""
+        self.spec: ModelSpec = model.spec
+        self.model_sha256 = model.sha256
+        self.provider = provider
+        """The execution provider that really loaded, as ONNX Runtime names it."""
+        self.threshold = threshold
+        self.warnings: tuple[str, ...] = ()
+        """What the user should know about how it was loaded."""
+        self._session = session
+        self._bits = bits
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        provider: ProviderChoice = "auto",
+        threads: int = 0,
+        threshold: float | None = None,
+        bits: int | None = None,
+    ) -> Detector:
+        """Load a `detector.onnx` and prove that it answers as it was made to.
+
+        Args:
+            path: The file that `aae-export` wrote.
+            provider: `auto`, `cpu` or `cuda`; `auto` falls back to the CPU and says so in `warnings`.
+            threads: Threads inside an operator; 0 means one per core.
+            threshold: Replaces the model's own threshold.
+            bits: Depth that uint16 frames carry, 10, 12 or 16.
+
+        Raises:
+            ModelError: the file is refused, see `read_model`, or its golden sample does not reproduce.
+            ConfigError: an argument cannot be used, or the provider is not there.
+        """
+        if threshold is not None and not np.isfinite(threshold):
+            raise ConfigError(f"threshold is {threshold}, expected a finite number")
+        if bits is not None and bits not in BITS:
+            raise ConfigError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
+        model = read_model(Path(path))
+        session, loaded, warnings = open_session(model.content, provider, threads)
+        _check_signature(session, model)
+        chosen = model.spec.threshold if threshold is None else float(threshold)
+        detector = cls(model, session, loaded, chosen, bits)
+        detector.warnings = warnings
+        maps, _ = detector._infer(golden_input(model.spec)[np.newaxis])
+        check_golden(model.spec, score_map(maps[0]), loaded)
+        return detector
+
+    def __call__(self, image: Any) -> Detection:
+        """Judge one frame.
+
+        Args:
+            image: HxW gray, HxWx3 BGR or HxWx4 BGRA, uint8 or uint16, any size.
+
+        Raises:
+            FrameError: not a picture, see `to_bgr8`.
+        """
+        return self.batch([image])[0]
+
+    def batch(self, images: Sequence[Any]) -> list[Detection]:
+        """Judge several frames in one run of the model; sizes may differ.
+
+        Each detection's times are its share of the batch.
+
+        Raises:
+            FrameError: one of them is not a picture; none is judged then.
+        """
+        if not images:
+            return []
+        start = perf_counter_ns()
+        prepared = [prepare(image, self.spec.input_hw, self.spec.fit, self._bits) for image in images]
+        inputs = prepared[0][0][np.newaxis] if len(prepared) == 1 else np.stack([picture for picture, _ in prepared])
+        ready = perf_counter_ns()
+        maps, reconstructions = self._infer(inputs)
+        inferred = perf_counter_ns()
+        scores = [score_map(anomaly_map) for anomaly_map in maps]
+        done = perf_counter_ns()
+        share = 1e-6 / len(images)
+        latency = Latency((ready - start) * share, (inferred - ready) * share, (done - inferred) * share)
+        return [
+            self._detection(score, anomaly_map, reconstruction, placement, latency)
+            for score, anomaly_map, reconstruction, (_, placement) in zip(
+                scores, maps, reconstructions, prepared, strict=True
+            )
+        ]
+
+    def _detection(
+        self,
+        score: float,
+        anomaly_map: NDArray[np.float32],
+        reconstruction_bgr: NDArray[np.uint8],
+        placement: Placement,
+        latency: Latency,
+    ) -> Detection:
+        verdict = judge(score, self.threshold)
+        return Detection(score, self.threshold, verdict, anomaly_map, reconstruction_bgr, placement, latency)
+
+    def _infer(self, images_nhwc: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Run the graph: (N, H, W, 3) uint8 BGR -> maps (N, h, w), reconstructions (N, H, W, 3)."""
+        maps, reconstructions = self._session.run(_OUTPUTS, {"image": images_nhwc})
+        return maps, reconstructions
+
+
+def _check_signature(session: Any, model: ModelFile) -> None:
+    """Refuse a graph whose inputs and outputs are not what its description says."""
+    height, width = model.spec.input_hw
+    found = {port.name: (port.type, list(port.shape[1:])) for port in [*session.get_inputs(), *session.get_outputs()]}
+    expected: dict[str, tuple[str, list[int]]] = {
+        "image": ("tensor(uint8)", [height, width, 3]),
+        "anomaly_map": ("tensor(float)", list(model.spec.map_hw)),
+        "anomaly_score": ("tensor(float)", []),
+        "reconstruction": ("tensor(uint8)", [height, width, 3]),
+    }
+    for name, port in expected.items():
+        if found.get(name) != port:
+            raise ModelError(
+                f"{model.path}: the graph has {name} as {found.get(name, 'nothing')}, its description says {port}; "
+                "export the model again"
+            )

@@ -1,0 +1,90 @@
+"""One JSON line per frame: the contract with programs that read along."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from aae_detect.detection import Detection, Region, Verdict
+from aae_detect.errors import ConfigError
+from aae_detect.frames import Frame
+
+
+def frame_event(frame: Frame, detection: Detection) -> dict[str, Any]:
+    """Describe a judged frame; regions in frame pixels, times in milliseconds."""
+    latency = detection.latency_ms
+    return {
+        **_head(frame),
+        "score": detection.score if math.isfinite(detection.score) else None,
+        "threshold": detection.threshold,
+        "verdict": detection.verdict.value,
+        "regions": [_region(region) for region in detection.regions],
+        "latency_ms": {
+            "preprocess": round(latency.preprocess, 3),
+            "inference": round(latency.inference, 3),
+            "postprocess": round(latency.postprocess, 3),
+            "total": round(latency.total, 3),
+        },
+    }
+
+
+def unknown_event(frame: Frame, threshold: float, reason: str) -> dict[str, Any]:
+    """Describe a frame that could not be judged; the keys of `frame_event`, and `reason`."""
+    return {
+        **_head(frame),
+        "score": None,
+        "threshold": threshold,
+        "verdict": Verdict.UNKNOWN.value,
+        "regions": [],
+        "latency_ms": {"preprocess": 0.0, "inference": 0.0, "postprocess": 0.0, "total": 0.0},
+        "reason": reason,
+    }
+
+
+def _head(frame: Frame) -> dict[str, Any]:
+    return {
+        "type": "frame",
+        "frame": frame.index,
+        "time": frame.captured_at.isoformat(timespec="milliseconds"),
+        "source": frame.source,
+    }
+
+
+def _region(region: Region) -> dict[str, Any]:
+    return {
+        "x": region.x,
+        "y": region.y,
+        "width": region.width,
+        "height": region.height,
+        "area_px": region.area_px,
+        "peak": region.peak,
+    }
+
+
+class EventLines:
+    """Writes events as JSON Lines to a file, or to standard output where the name is `-`."""
+
+    def __init__(self, target: str) -> None:
+        """Open the file, new or emptied.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        self._own = target != "-"
+        try:
+            self._file: TextIO = open(target, "w", encoding="utf-8") if self._own else sys.stdout
+        except OSError as error:
+            raise ConfigError(f"--jsonl {target}: {error.strerror}; is {Path(target).parent} a folder?") from error
+
+    def write(self, event: dict[str, Any]) -> None:
+        """Write one line, in one piece: a reader that follows the file never sees half of it."""
+        self._file.write(json.dumps(event, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; standard output stays open."""
+        if self._own:
+            self._file.close()

@@ -1,0 +1,184 @@
+"""Reads an ONNX file just far enough to refuse it: protobuf wire format, no `onnx` package.
+
+The device must say no to a foreign, truncated or unsafe file before ONNX Runtime opens it, and the `onnx` package is not
+on the device. An ONNX file is one protobuf message; its wire format is a list of (field number, type, value), and the
+few field numbers that matter here are fixed by https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aae_detect.errors import ModelError
+from aae_detect.spec import METADATA_KEY, ModelSpec
+
+MAX_MODEL_BYTES = 512 * 2**20
+"""Far above any detector of this project; a larger file is refused before it is read."""
+
+MAX_DEPTH = 16
+"""Graphs inside graphs (If, Loop); a deeper nesting is an attack, not a model."""
+
+TRUSTED_DOMAINS = frozenset({"", "ai.onnx"})
+"""Operator sets that every ONNX Runtime brings itself; anything else would need code from elsewhere."""
+
+_HINT = "make a detector with `aae-train` and `aae-export`"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that passed all checks that can be made without running it."""
+
+    path: Path
+    content: bytes = field(repr=False)
+    sha256: str
+    """SHA-256 of the file, lower-case hex: what other files bind to."""
+    spec: ModelSpec
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read and check a detector file.
+
+    Raises:
+        ModelError: missing, too large, truncated, not ONNX, with external data or custom operators, not made by
+            aae-export, or with a description that this version cannot read.
+    """
+    content = _read_bytes(path)
+    metadata = _inspect(content, path)
+    if METADATA_KEY not in metadata:
+        what = "another file of an export" if "aae_detect.part" in metadata else "an ONNX model, but not one of ours"
+        raise ModelError(f"{path} is {what} (no {METADATA_KEY!r} in its metadata), expected detector.onnx; {_HINT}")
+    try:
+        spec = ModelSpec.from_json(metadata[METADATA_KEY])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return ModelFile(path, content, hashlib.sha256(content).hexdigest(), spec)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder, expected the file detector.onnx, perhaps {path / 'detector.onnx'}")
+        if size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path} has {size} bytes, more than the {MAX_MODEL_BYTES} that a detector may have")
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"no model file {path}; {_HINT}, or try `aae-detect --demo`") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise ModelError(f"{path} is empty; copy the file again")
+    return content
+
+
+class _Malformed(Exception):
+    """The bytes are no protobuf message."""
+
+
+def _inspect(content: bytes, path: Path) -> dict[str, str]:
+    """Walk the whole file once; returns its metadata, or raises what is wrong with it."""
+    # A model starts with field 1 (ir_version) as a varint: 0x08. Other files fail here or soon after.
+    damaged = f"{path} is a truncated or damaged ONNX file; copy it again"
+    foreign = f"{path} is not an ONNX file; {_HINT}"
+    metadata: dict[str, str] = {}
+    found_graph = False
+    try:
+        for number, value in _fields(memoryview(content)):
+            if number == 7 and isinstance(value, memoryview):  # graph
+                found_graph = True
+                _check_graph(value, path, 0)
+            elif number == 25 and isinstance(value, memoryview):  # functions: operators defined in the file itself
+                raise ModelError(f"{path} defines functions of its own, which aae-export never writes; refused")
+            elif number == 14 and isinstance(value, memoryview):  # metadata_props
+                entry = {n: bytes(v) for n, v in _fields(value) if isinstance(v, memoryview)}
+                metadata[entry.get(1, b"").decode("utf-8")] = entry.get(2, b"").decode("utf-8")
+    except (_Malformed, UnicodeDecodeError) as error:
+        raise ModelError(damaged if content[:1] == b"\x08" else foreign) from error
+    if not found_graph:
+        raise ModelError(damaged if content[:1] == b"\x08" else foreign)
+    return metadata
+
+
+def _check_graph(graph: memoryview, path: Path, depth: int) -> None:
+    """Refuse external data and custom operators in a graph and in the graphs inside it."""
+    if depth > MAX_DEPTH:
+        raise ModelError(f"{path} nests graphs more than {MAX_DEPTH} deep; refused")
+    for number, value in _fields(graph):
+        if not isinstance(value, memoryview):
+            continue
+        if number == 1:  # node
+            _check_node(value, path, depth)
+        elif number == 5:  # initializer
+            _check_tensor(value, path)
+        elif number == 15:  # sparse_initializer: values, indices
+            for part, tensor in _fields(value):
+                if part in (1, 2) and isinstance(tensor, memoryview):
+                    _check_tensor(tensor, path)
+
+
+def _check_node(node: memoryview, path: Path, depth: int) -> None:
+    name, domain = "?", ""
+    for number, value in _fields(node):
+        if not isinstance(value, memoryview):
+            continue
+        if number == 4:  # op_type
+            name = bytes(value).decode("utf-8")
+        elif number == 7:  # domain
+            domain = bytes(value).decode("utf-8")
+        elif number == 5:  # attribute
+            for kind, inner in _fields(value):
+                if not isinstance(inner, memoryview):
+                    continue
+                if kind in (5, 10):  # t, tensors
+                    _check_tensor(inner, path)
+                elif kind in (6, 11):  # g, graphs
+                    _check_graph(inner, path, depth + 1)
+    if domain not in TRUSTED_DOMAINS:
+        raise ModelError(f"{path} uses the custom operator {domain}.{name}, which would need foreign code; refused")
+
+
+def _check_tensor(tensor: memoryview, path: Path) -> None:
+    for number, value in _fields(tensor):
+        if number == 13 or (number == 14 and value == 1):  # external_data, data_location = EXTERNAL
+            raise ModelError(f"{path} keeps weights in other files (external data); a detector is one file; refused")
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Yield (field number, value) of a protobuf message; only varints and bytes have a value, others give 0."""
+    at, end = 0, len(message)
+    while at < end:
+        key, at = _varint(message, at)
+        number, wire_type = key >> 3, key & 7
+        if number == 0:
+            raise _Malformed
+        value: memoryview | int = 0
+        if wire_type == 0:
+            value, at = _varint(message, at)
+        elif wire_type == 1:
+            at += 8
+        elif wire_type == 5:
+            at += 4
+        elif wire_type == 2:
+            length, at = _varint(message, at)
+            value, at = message[at : at + length], at + length
+        else:
+            raise _Malformed
+        if at > end:
+            raise _Malformed
+        yield number, value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(message) or shift > 63:
+            raise _Malformed
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+        shift += 7

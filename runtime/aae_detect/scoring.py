@@ -1,0 +1,119 @@
+"""From anomaly map to score, verdict and regions: the one place where that is decided."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect._opencv import cv2
+from aae_detect.detection import Region, Verdict
+from aae_detect.geometry import Placement
+
+
+def score_map(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
+    """Score a picture: the highest value of its map.
+
+    Args:
+        anomaly_map: (h, w) float32.
+        mask: (h, w), True where the map counts; None means everywhere, which is what the graph itself computes.
+
+    Returns:
+        The score, raw; -inf where the mask leaves nothing.
+    """
+    values = anomaly_map if mask is None else anomaly_map[mask]
+    return float(values.max()) if values.size else -math.inf
+
+
+def judge(score: float, threshold: float) -> Verdict:
+    """NG above the threshold, OK at or below it, UNKNOWN where the score is not a number."""
+    if math.isnan(score):
+        return Verdict.UNKNOWN
+    return Verdict.NG if score > threshold else Verdict.OK
+
+
+def find_regions(
+    anomaly_map: NDArray[np.float32], threshold: float, placement: Placement, mask: NDArray[np.bool_] | None = None
+) -> tuple[Region, ...]:
+    """Find the connected places above the threshold.
+
+    The map is enlarged to the model's input size, not to the frame's, so that a 4K frame costs no more than a small one.
+
+    Args:
+        anomaly_map: (h, w) float32.
+        threshold: The verdict's own threshold; an NG map has at least one region.
+        placement: Where the frame lies in the model's input.
+        mask: (h, w), True where the map counts.
+
+    Returns:
+        Regions in frame pixels, clipped to the frame, highest peak first.
+    """
+    values = anomaly_map if mask is None else np.where(mask, anomaly_map, np.float32(-np.inf))
+    cells_above = values > threshold
+    if not cells_above.any():
+        return ()
+    input_h, input_w = placement.input_hw
+    above = cv2.resize(anomaly_map, (input_w, input_h), interpolation=cv2.INTER_LINEAR) > threshold
+    if mask is not None:
+        above &= cv2.resize(mask.astype(np.uint8), (input_w, input_h), interpolation=cv2.INTER_NEAREST) > 0
+    # Interpolation rounds peaks off. A cell above the threshold must show, however narrow it is: add its middle half.
+    cell_h, cell_w = input_h // anomaly_map.shape[0], input_w // anomaly_map.shape[1]
+    middle = np.zeros((cell_h, cell_w), np.bool_)
+    middle[cell_h // 4 : cell_h // 2 + 1, cell_w // 4 : cell_w // 2 + 1] = True
+    above |= np.kron(cells_above, middle)
+    binary = above.astype(np.uint8)
+    count, found_labels, boxes, _ = cv2.connectedComponentsWithStats(binary, connectivity=8, ltype=cv2.CV_32S)
+    labels = found_labels.astype(np.int32, copy=False)
+    cell_labels = labels[cell_h // 2 :: cell_h, cell_w // 2 :: cell_w]
+    regions = []
+    for label in range(1, count):
+        inside = values[cell_labels == label]
+        # A part of the enlarged map that covers no cell's centre hangs on the flank of a peak that lies elsewhere.
+        peak = float(inside.max()) if inside.size else float(threshold)
+        region = _to_frame(labels, label, boxes[label].astype(np.int32), peak, placement)
+        if region is not None:
+            regions.append(region)
+    return tuple(sorted(regions, key=lambda region: -region.peak))
+
+
+def _to_frame(
+    labels: NDArray[np.int32], label: int, box: NDArray[np.int32], peak: float, placement: Placement
+) -> Region | None:
+    """Take one labelled component from input to frame pixels; None where it lies wholly outside the frame."""
+    left, top, width, height, area = (int(value) for value in box)
+    component = (labels[top : top + height, left : left + width] == label).astype(np.uint8)
+    outlines, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outline = max(outlines, key=len)[:, 0, :] + (left + 0.5, top + 0.5)
+    frame_h, frame_w = placement.frame_hw
+    corners = placement.to_frame(np.array([[left, top], [left + width, top + height]], np.float64))
+    x0, y0 = np.clip(np.floor(corners[0]), 0, (frame_w, frame_h)).astype(int)
+    x1, y1 = np.clip(np.ceil(corners[1]), 0, (frame_w, frame_h)).astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    contour = np.clip(np.rint(placement.to_frame(outline)), 0, (frame_w - 1, frame_h - 1)).astype(np.int32)
+    area_px = max(1, round(area / (placement.scale_yx[0] * placement.scale_yx[1])))
+    return Region(int(x0), int(y0), int(x1 - x0), int(y1 - y0), area_px, peak, contour)
+
+
+def map_to_frame(anomaly_map: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
+    """Take a map to frame coordinates by linear interpolation between the cells' centres.
+
+    Args:
+        anomaly_map: (h, w) float32 over the whole model input.
+        placement: Where the frame lies in the model's input.
+
+    Returns:
+        (H, W) float32 of the frame's size. What `crop` cut off takes the value of the nearest cell.
+    """
+    frame_h, frame_w = placement.frame_hw
+    cell_h = placement.input_hw[0] / anomaly_map.shape[0]
+    cell_w = placement.input_hw[1] / anomaly_map.shape[1]
+    scale_y, scale_x = placement.scale_yx[0] / cell_h, placement.scale_yx[1] / cell_w
+    # The centre of frame pixel x lies at map coordinate (x + 0.5) * scale + offset - 0.5.
+    shift_y = placement.offset_yx[0] / cell_h + 0.5 * scale_y - 0.5
+    shift_x = placement.offset_yx[1] / cell_w + 0.5 * scale_x - 0.5
+    matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float64)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    mapped = cv2.warpAffine(anomaly_map, matrix, (frame_w, frame_h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return mapped.astype(np.float32, copy=False)

@@ -1,0 +1,128 @@
+"""From what a person types to a source of frames."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from aae_detect._opencv import cv2
+from aae_detect.errors import AaeDetectError, SourceError
+from aae_detect.frames import FrameSource
+from aae_detect.picture_source import PICTURE_SUFFIXES, PictureSource, list_pictures, natural_key
+from aae_detect.source_names import mask_password
+from aae_detect.video_source import CameraSource, VideoSource, found_cameras
+
+__all__ = ["mask_password", "open_source"]
+
+_STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp", "srt")
+_VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
+_DEMO = re.compile(r"demo:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+)?))?(?:\?(?P<options>.*))?")
+_DEMO_HELP = "expected demo:[WIDTHxHEIGHT][@FPS][?seed=3&frames=100&defects=0.2&noise=2&live=1&counter=1]"
+
+
+def open_source(text: str, *, fps: float | None = None, bits: int | None = None) -> FrameSource:
+    """Open a source of frames.
+
+    Args:
+        text: camera index (`0`), device (`/dev/video0`), video file, picture file, folder of pictures (nested; in
+            natural order), glob, stream (`rtsp://`, `http://`), or `demo:`, also with size, rate and options as in
+            `demo:1920x1080@60?seed=3&frames=100&defects=0.2`. A folder whose name is a number is written `./0`.
+        fps: frames per second: asked of a camera, nominal for files.
+        bits: depth of a camera's pictures above 8, see `CameraSource`; files say their own.
+
+    Raises:
+        SourceError: there is no such source, or it gives nothing; says what to do.
+    """
+    if not text.strip():
+        raise SourceError("the source is empty; expected a camera index, a file, a folder, a stream, or demo:")
+    if text.startswith("demo:"):
+        return _open_demo(text, fps)
+    if text.isascii() and text.isdigit():
+        return CameraSource(int(text), fps, bits)
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.isalnum():
+        return _open_address(text, scheme.lower(), fps)
+    if re.fullmatch(r"/dev/(video\d+|v4l/.+)", text):
+        return CameraSource(text, fps, bits)
+    path = os.path.expanduser(text)
+    if os.path.isdir(path):
+        return PictureSource(list_pictures(path), text, fps or 0.0)
+    if os.path.isfile(path):
+        return _open_file(Path(path), fps)
+    if glob.has_magic(text):
+        return _open_glob(text, fps)
+    raise SourceError(f"source {text} does not exist: it is no file, no folder, and no camera ({found_cameras()})")
+
+
+def _open_file(path: Path, fps: float | None) -> FrameSource:
+    if path.suffix.lower() in PICTURE_SUFFIXES or cv2.haveImageReader(str(path)):
+        return PictureSource([path], fps=fps or 0.0)
+    return VideoSource(path, fps)
+
+
+def _open_glob(pattern: str, fps: float | None) -> FrameSource:
+    """Open what a pattern finds: pictures, folders of pictures, or a single video."""
+    found = [Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True)]
+    files = [path for path in found if path.is_file()]
+    pictures = {path for path in files if path.suffix.lower() in PICTURE_SUFFIXES}
+    for folder in (path for path in found if path.is_dir()):
+        try:
+            pictures.update(list_pictures(folder))
+        except SourceError:  # a folder without pictures among others is no mistake
+            continue
+    if pictures:
+        return PictureSource(sorted(pictures, key=natural_key), pattern, fps or 0.0)
+    if len(files) == 1:
+        return _open_file(files[0], fps)
+    if files:
+        raise SourceError(
+            f"{pattern} finds {len(files)} files and no picture; give one video, or a pattern for pictures"
+        )
+    raise SourceError(f"{pattern} finds nothing; check the pattern, and put it in quotes so that the shell leaves it")
+
+
+def _open_address(text: str, scheme: str, fps: float | None) -> FrameSource:
+    if scheme == "file":
+        return open_source(unquote(urlsplit(text).path), fps=fps)
+    if scheme not in _STREAM_SCHEMES:
+        raise SourceError(
+            f"{mask_password(text)}: unknown kind of address; expected one of {', '.join(_STREAM_SCHEMES)}"
+        )
+    try:
+        ending = Path(urlsplit(text).path).suffix.lower()
+    except ValueError as error:
+        raise SourceError(f"{mask_password(text)} is no address: {error}") from error
+    if scheme in ("http", "https") and ending in _VIDEO_SUFFIXES:
+        return VideoSource(text, fps)
+    return CameraSource(text, fps)
+
+
+def _open_demo(text: str, fps: float | None) -> FrameSource:
+    from aae_detect.demo import DemoCamera
+
+    match = _DEMO.fullmatch(text)
+    if match is None:
+        raise SourceError(f"{text} is not understood; {_DEMO_HELP}")
+    options = {"seed": "0", "frames": "", "defects": "0.15", "noise": "2", "live": "0", "counter": "0"}
+    for name, value in parse_qsl(match["options"] or "", keep_blank_values=True):
+        if name not in options:
+            raise SourceError(f"{text}: unknown option {name!r}; {_DEMO_HELP}")
+        options[name] = value
+    if fps is None:
+        fps = float(match["fps"] or 30)
+    try:
+        return DemoCamera(
+            seed=int(options["seed"]),
+            size_hw=(int(match["height"] or 480), int(match["width"] or 640)),
+            fps=fps,
+            defect_rate=float(options["defects"]),
+            frame_count=int(options["frames"]) if options["frames"] else None,
+            live=bool(int(options["live"])),
+            noise=float(options["noise"]),
+            counter=bool(int(options["counter"])),
+        )
+    except (ValueError, AaeDetectError) as error:
+        raise SourceError(f"{text}: {error}; {_DEMO_HELP}") from error

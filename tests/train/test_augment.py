@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from aae_detect.errors import ConfigError
+from aae_train.augment import AugmentConfig, augment
+
+STILL = AugmentConfig(shift=0, brightness=0)
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (100, 150, 3), dtype=np.uint8)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_is_a_function_of_the_generator_alone(picture):
+    before = picture.copy()
+    first, second = augment(picture, rng(4)), augment(picture, rng(4))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(picture, before)
+    assert not np.array_equal(first, augment(picture, rng(5)))
+    assert (first.dtype, first.shape, first.flags.c_contiguous) == (np.uint8, (100, 150, 3), True)
+
+
+def test_nothing_allowed_changes_nothing_and_gives_a_copy(picture):
+    same = augment(picture, rng(), STILL)
+    np.testing.assert_array_equal(same, picture)
+    assert not np.shares_memory(same, picture)
+
+
+def test_shift_moves_whole_pixels_within_its_share(picture):
+    config = AugmentConfig(shift=0.02, brightness=0)
+    seen = set()
+    for seed in range(60):
+        moved = augment(picture, rng(seed), config)
+        # Away from the edges the picture is an exact copy of itself, at most 2 rows and 3 columns off.
+        (offset,) = [
+            (dy, dx)
+            for dy in range(-3, 4)
+            for dx in range(-4, 5)
+            if np.array_equal(moved[10:-10, 10:-10], picture[10 - dy : 90 - dy, 10 - dx : 140 - dx])
+        ]
+        seen.add(offset)
+    assert {dy for dy, _ in seen} == {-2, -1, 0, 1, 2}
+    assert {dx for _, dx in seen} == {-3, -2, -1, 0, 1, 2, 3}
+
+
+def test_what_moves_in_is_the_mirrored_picture():
+    column = np.repeat(np.arange(0, 250, 5, dtype=np.uint8)[:, None, None], 3, axis=2)
+    moved = augment(np.repeat(column, 50, axis=1), rng(1), AugmentConfig(shift=0.1, brightness=0))[:, 0, 0].astype(int)
+    down = round(rng(1).uniform(-1, 1) * 0.1 * 50)
+    source = np.abs(np.arange(50) - down)
+    np.testing.assert_array_equal(moved, np.minimum(source, 98 - source) * 5)
+
+
+def test_brightness_is_a_gain_within_its_bounds():
+    gray = np.full((8, 8, 3), 100, np.uint8)
+    levels = {int(augment(gray, rng(seed), AugmentConfig(shift=0))[0, 0, 0]) for seed in range(200)}
+    assert levels == set(range(95, 106))
+    white = np.full((8, 8, 3), 255, np.uint8)
+    assert all(augment(white, rng(seed))[0, 0, 0] >= 242 for seed in range(20))  # saturates, never wraps
+
+
+@pytest.mark.parametrize(("name", "axis"), [("flip_horizontal", 1), ("flip_vertical", 0)])
+def test_flips_happen_half_the_time_and_only_when_asked(picture, name, axis):
+    config = AugmentConfig(shift=0, brightness=0, **{name: True})
+    flipped = 0
+    for seed in range(100):
+        changed = augment(picture, rng(seed), config)
+        if np.array_equal(changed, np.flip(picture, axis)):
+            flipped += 1
+        else:
+            np.testing.assert_array_equal(changed, picture)
+    assert 30 <= flipped <= 70
+
+
+def test_rotation_turns_about_the_centre():
+    # A disc in the middle stays where it is; a bar does not.
+    y, x = np.mgrid[:101, :101] - 50
+    disc = np.repeat(((x**2 + y**2 < 900) * 200).astype(np.uint8)[:, :, None], 3, axis=2)
+    bar = np.repeat(((np.abs(x) < 5) * 200).astype(np.uint8)[:, :, None], 3, axis=2)
+    config = AugmentConfig(shift=0, brightness=0, rotation_deg=30)
+    turned = augment(disc, rng(2), config)
+    assert np.mean(np.abs(turned.astype(int) - disc)) < 2
+    angle = rng(2).uniform(-1, 1, 4)[3] * 30
+    turned_bar = augment(bar, rng(2), config)[:, :, 0] > 100
+    expected = np.abs(x * np.cos(np.radians(angle)) - y * np.sin(np.radians(angle))) < 5
+    inner = x**2 + y**2 < 45**2
+    assert np.mean(turned_bar[inner] != expected[inner]) < 0.03
+
+
+@pytest.mark.parametrize("values", [{"shift": -0.01}, {"shift": 0.3}, {"brightness": 2}, {"rotation_deg": 200}])
+def test_refuses_settings_out_of_range(values):
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        AugmentConfig(**values)

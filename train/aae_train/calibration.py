@@ -1,0 +1,65 @@
+"""The threshold: a conformal quantile of the scores of good pictures that nothing else touched."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect.spec import Calibration
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and what it can promise."""
+
+    value: float
+    calibration: Calibration
+
+    @property
+    def warning(self) -> str:
+        """What to tell the user where the pictures are too few for the rate that was asked for; else empty."""
+        asked, promised = self.calibration.target_frr, self.calibration.promised_frr
+        if promised <= asked:
+            return ""
+        return (
+            f"{self.calibration.count} calibration pictures can promise a false-reject rate of {promised:.1%} at best, "
+            f"{asked:.1%} was asked for: that takes {pictures_needed(asked)} of them. The threshold is the highest "
+            "score among them; add good pictures to do better"
+        )
+
+
+def conformal_threshold(scores: NDArray[np.floating], target_frr: float, method: str) -> Threshold:
+    """Set the threshold so that a fresh good picture is rejected with probability at most `target_frr`.
+
+    With n exchangeable scores, a fresh one lies above the k-th smallest with probability at most 1 - k / (n + 1)
+    (split conformal prediction, Vovk et al. 2005; Lei et al., arXiv 1604.04173); so k = ceil((n + 1)(1 - rate)).
+    Where that exceeds n, the highest score is taken, which promises 1 / (n + 1).
+
+    Args:
+        scores: (n,) scores of good pictures, n at least 1.
+        target_frr: The rate asked for, 0 to 1.
+        method: `split` or `cross-fit`, for the record.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    count = len(ordered)
+    # A tiny slack keeps (99 + 1) * (1 - 0.01) at 99, where floating point says 99.00000000000001.
+    rank = math.ceil((count + 1) * (1 - target_frr) - 1e-9)
+    promised = target_frr if rank <= count else 1 / (count + 1)
+    calibration = Calibration(
+        method=method,
+        count=count,
+        target_frr=target_frr,
+        promised_frr=promised,
+        score_min=float(ordered[0]),
+        score_median=float(np.median(ordered)),
+        score_max=float(ordered[-1]),
+    )
+    return Threshold(float(ordered[min(rank, count) - 1]), calibration)
+
+
+def pictures_needed(target_frr: float) -> int:
+    """Return how many calibration pictures the rate takes: the smallest n with 1 / (n + 1) <= rate."""
+    return math.ceil(1 / target_frr - 1 - 1e-9)

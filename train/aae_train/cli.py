@@ -1,0 +1,155 @@
+"""`aae-train`: a folder of good pictures in, a run folder out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aae_detect.cli_errors import cli_errors
+
+if TYPE_CHECKING:
+    from aae_train.config import TrainConfig
+
+_EPILOG = """\b
+Examples:
+  aae-train photos/good                      a run in runs/good-1
+  aae-train mvtec/bottle --minutes 15        MVTec AD layout: learns from train/good only
+  aae-train photos/good --dry-run            checks pictures and settings, trains nothing
+  aae-train photos/good --out runs/good-1 --resume
+
+\b
+Exit codes: 0 done; 2 wrong usage or pictures; 130 stopped by Ctrl-C (continue with --resume); 1 anything else.
+"""
+
+
+class _Size(click.ParamType[tuple[int, int]]):
+    """N or HxW."""
+
+    name = "N|HxW"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        sides = value.lower().split("x")
+        if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+            self.fail(f"{value!r} is neither a number (256) nor height x width (256x320)", param, ctx)
+        return int(sides[0]), int(sides[-1])
+
+
+@click.command(epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="Run folder.  [default: runs/NAME-N]")
+@click.option("--model", type=click.Choice(["aae"]), default="aae", show_default=True, help="Model family.")
+@click.option(
+    "--size",
+    type=_Size(),
+    default="256",
+    show_default=True,
+    help="Model input, pixels, multiples of 32; HxW is height x width.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["stretch", "letterbox", "crop"]),
+    default="stretch",
+    show_default=True,
+    help="How a picture is put into the model's input; recorded in the model.",
+)
+@click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit pictures carry.  [default: 16]")
+@click.option("--steps", type=click.IntRange(min=1), help="Training steps of each model.  [default: 2000]")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time in all, instead of --steps."
+)
+@click.option("--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True)
+@click.option(
+    "--lr", type=click.FloatRange(0, 1, True, True), default=1e-3, show_default=True, help="Peak learning rate."
+)
+@click.option(
+    "--target-frr",
+    type=click.FloatRange(0, 1, True, True),
+    default=0.01,
+    show_default=True,
+    help="Share of good parts that the threshold may reject.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be read, instead of refusing.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one of DATA.")
+@click.option("--dry-run", is_flag=True, help="Check pictures and settings, say what would be done, write nothing.")
+def main(
+    data: Path,
+    out: Path | None,
+    model: str,
+    size: tuple[int, int],
+    fit: str,
+    bits: str | None,
+    steps: int | None,
+    minutes: float | None,
+    batch_size: int,
+    lr: float,
+    target_frr: float,
+    seed: int,
+    device: str,
+    skip_unreadable: bool,
+    resume: bool,
+    dry_run: bool,
+) -> None:
+    """Train a model on the good pictures in DATA.
+
+    DATA is a folder of good pictures, at any depth, or a folder in MVTec AD layout, of which train/good is used (and
+    validation/good, where there is one, to set the threshold). RUN then holds the model, its training curves and a
+    contact sheet; `aae-export RUN` makes the detector of it.
+    """
+    with cli_errors():
+        from aae_train.config import TrainConfig
+
+        config = TrainConfig(
+            data=str(data.resolve()),
+            model=model,
+            input_hw=size,
+            fit=fit,  # type: ignore[arg-type]  # click.Choice holds it to the names
+            bits=int(bits) if bits else None,
+            seed=seed,
+            steps=2000 if steps is None and minutes is None else steps,
+            minutes=minutes,
+            batch_size=batch_size,
+            lr=lr,
+            target_frr=target_frr,
+            device=device,  # type: ignore[arg-type]
+            skip_unreadable=skip_unreadable,
+        )
+        sys.exit(_run(config, data, out, resume, dry_run))
+
+
+def _run(config: TrainConfig, data: Path, out: Path | None, resume: bool, dry_run: bool) -> int:
+    from aae_train.progress import ProgressBar, stop_on_interrupt
+    from aae_train.run import Run, describe, prepare_folder
+    from aae_train.run_folder import MODEL_FILE, new_run_folder, newest_run_folder
+
+    runs = Path("runs")
+    if out is None:
+        out = newest_run_folder(data.resolve(), runs) if resume else new_run_folder(data.resolve(), runs)
+    prepare_folder(out, config, resume)
+    if resume and (out / MODEL_FILE).is_file():
+        click.echo(f"{out} is finished; export it with `aae-export {out}`")
+        return 0
+    run = Run(config, out, say=lambda text: click.secho(f"warning: {text}", fg="yellow", err=True))
+    click.echo(describe(run))
+    if dry_run:
+        click.echo("dry run: nothing was written")
+        return 0
+    with stop_on_interrupt() as stop, ProgressBar() as bar:
+        finished = run.train(stop, bar.update)
+    if not finished:
+        click.echo(f"stopped and saved; continue with `aae-train {data} --out {out} --resume` and the same settings")
+        return 130
+    click.echo(run.closing_words())
+    return 0
+
+
+if __name__ == "__main__":
+    main()

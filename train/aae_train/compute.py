@@ -1,0 +1,47 @@
+"""Where training runs, and in which numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae_detect.errors import ConfigError
+from aae_train.config import Device
+
+
+def choose_device(asked: Device) -> torch.device:
+    """Return the device to train on.
+
+    Raises:
+        ConfigError: CUDA was asked for and is not there.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"--device cuda was asked for, torch {torch.__version__} sees no CUDA device; "
+            "use --device cpu, or install torch's CUDA build and the driver"
+        )
+    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def make_autocast(device: torch.device) -> torch.autocast:
+    """Return a fresh autocast to bf16, switched off on a CPU that would only emulate it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or _cpu_has_bf16())
+
+
+def _cpu_has_bf16() -> bool:
+    """Say whether the CPU multiplies bf16 in hardware (avx512_bf16, amx_bf16, or Arm's bf16)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
+
+
+def to_pictures(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Take (N, H, W, 3) uint8 BGR to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
+    pictures = torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return pictures.float().div_(127.5).sub_(1.0)

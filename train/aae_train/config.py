@@ -1,0 +1,131 @@
+"""What a training run was asked to do: written to RUN/config.json, read again by --resume and by aae-export."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from aae_detect.errors import ConfigError
+from aae_detect.preprocess import BITS
+from aae_detect.spec import FITS, Fit
+
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+SIZE_STEP = 32
+"""The encoder halves its input five times."""
+MODELS = ("aae",)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run, checked when it is made."""
+
+    data: str
+    """Folder of pictures, absolute."""
+
+    model: str = "aae"
+    input_hw: tuple[int, int] = (256, 256)
+    """Height and width of the model's input, pixels, multiples of 32."""
+
+    fit: Fit = "stretch"
+    """How a picture is put into the input."""
+
+    bits: int | None = None
+    """Depth that 16-bit pictures carry; None means all 16."""
+
+    seed: int = 0
+    steps: int | None = 2000
+    """Training steps; None where `minutes` is given."""
+
+    minutes: float | None = None
+    """Training time; None where `steps` is given."""
+
+    batch_size: int = 8
+    lr: float = 1e-3
+    """Learning rate of the reconstruction phase (Adam), at its peak."""
+
+    adversarial_lr: float = 2e-4
+    """Learning rate of discriminator and of the encoder as generator (Adam), at its peak."""
+
+    latent_channels: int = 8
+    """Numbers per place of the latent code; there is one place per 32x32 input pixels."""
+
+    defect_rate: float = 0.5
+    """Share of training pictures that carry a synthetic defect which the reconstruction has to remove."""
+
+    target_frr: float = 0.01
+    """False-reject rate that the threshold is set for, 0 to 1."""
+
+    device: Device = "auto"
+    skip_unreadable: bool = False
+
+    def __post_init__(self) -> None:
+        height, width = self.input_hw
+        checks: list[tuple[bool, str]] = [
+            (self.model in MODELS, f"--model {self.model!r} is none of {', '.join(MODELS)}"),
+            (
+                all(side % SIZE_STEP == 0 and SIZE_STEP <= side <= 4096 for side in (height, width)),
+                f"--size {height}x{width} is not made of multiples of {SIZE_STEP} between {SIZE_STEP} and 4096; "
+                f"nearest: {_nearest_size(height)}x{_nearest_size(width)}",
+            ),
+            (self.fit in FITS, f"--fit {self.fit!r} is none of {', '.join(FITS)}"),
+            (self.bits is None or self.bits in BITS, f"--bits {self.bits} is none of {', '.join(map(str, BITS))}"),
+            (self.seed >= 0, f"--seed {self.seed} is negative"),
+            ((self.steps is None) != (self.minutes is None), "give either --steps or --minutes, not both"),
+            (self.steps is None or self.steps >= 1, f"--steps {self.steps} is below 1"),
+            (self.minutes is None or self.minutes > 0, f"--minutes {self.minutes} is not above 0"),
+            (1 <= self.batch_size <= 1024, f"--batch-size {self.batch_size} lies outside 1 to 1024"),
+            (0 < self.lr < 1, f"--lr {self.lr} lies outside 0 to 1"),
+            (0 < self.adversarial_lr < 1, f"adversarial_lr {self.adversarial_lr} lies outside 0 to 1"),
+            (1 <= self.latent_channels <= 256, f"latent_channels {self.latent_channels} lies outside 1 to 256"),
+            (0 <= self.defect_rate <= 1, f"defect_rate {self.defect_rate} lies outside 0 to 1"),
+            (0 < self.target_frr < 1, f"--target-frr {self.target_frr} lies outside 0 to 1"),
+            (self.device in DEVICES, f"--device {self.device!r} is none of {', '.join(DEVICES)}"),
+        ]
+        if problems := [message for fine, message in checks if not fine]:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of the latent code."""
+        return self.latent_channels * (self.input_hw[0] // SIZE_STEP) * (self.input_hw[1] // SIZE_STEP)
+
+    def to_json(self) -> str:
+        """Return the settings as indented JSON, as `from_json` reads it."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """Read settings.
+
+        Raises:
+            ConfigError: not JSON, or a field is missing, unknown or out of range.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+            if unknown := sorted(set(data) - {f.name for f in fields(cls)}):
+                raise ConfigError(
+                    f"config.json has unknown fields {', '.join(unknown)}; was it made by a newer version?"
+                )
+            height, width = data.pop("input_hw")
+            return cls(input_hw=(int(height), int(width)), **data)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"config.json cannot be read: {error}; train again") from error
+
+    @classmethod
+    def load(cls, run: Path) -> TrainConfig:
+        """Read RUN/config.json.
+
+        Raises:
+            ConfigError: the folder holds no run, or its settings cannot be read.
+        """
+        path = run / "config.json"
+        if not path.is_file():
+            raise ConfigError(f"{run} holds no config.json; expected a folder that aae-train made")
+        return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _nearest_size(side: int) -> int:
+    return min(4096, max(SIZE_STEP, round(side / SIZE_STEP) * SIZE_STEP))

@@ -1,0 +1,104 @@
+"""What a synthetic defect puts in its place: foreign texture, moved pixels, blur, gain, stain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect._opencv import cv2
+from aae_train.defect_shapes import value_noise
+
+_Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a fill works on."""
+
+    before: NDArray[np.float32]
+    """(h, w, 3), 0 to 255, BGR: the box of the defect, unchanged."""
+
+    picture: NDArray[np.uint8]
+    """HxWx3 uint8 BGR: the whole picture, unchanged."""
+
+    foreign: NDArray[np.uint8] | None
+    """Another HxWx3 uint8 BGR picture, of any size."""
+
+    strength: float
+    """0 (subtle) to 1 (as strong as the fill can be)."""
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width of the box."""
+        return self.before.shape[0], self.before.shape[1]
+
+
+def _texture(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """Something foreign: another picture's texture in wrong colours, or noise."""
+    if canvas.foreign is not None and rng.random() < 0.5:
+        drawn = _turned(rng, canvas.foreign, canvas.hw, (0.5, 2.0))[:, :, rng.permutation(3)]
+        if rng.random() < 0.5:
+            drawn = 255 - drawn
+    else:
+        cell = math.exp(rng.uniform(math.log(1.5), math.log(max(3.0, max(canvas.hw) / 2))))
+        coloured = rng.random() < 0.4
+        noise = value_noise(rng, canvas.hw, cell, 3 if coloured else 1).reshape(*canvas.hw, -1)
+        drawn = rng.uniform(0, 255, 3).astype(np.float32) + (noise - 0.5) * np.float32(rng.uniform(40, 300))
+    return _blend(canvas.before, np.clip(drawn, 0, 255), 0.3 + 0.7 * canvas.strength)
+
+
+def _moved(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """The part's own pixels from elsewhere, turned and scaled (CutPaste, arXiv 2104.04015)."""
+    return _blend(canvas.before, _turned(rng, canvas.picture, canvas.hw, (0.6, 1.6)), 0.4 + 0.6 * canvas.strength)
+
+
+def _blurred(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """The texture wiped away."""
+    sigma = (1.5 + 5 * canvas.strength) * min(canvas.picture.shape[:2]) / 256
+    return np.asarray(cv2.GaussianBlur(canvas.before, (0, 0), max(1.0, sigma)), np.float32).reshape(canvas.before.shape)
+
+
+def _gain(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """Darker or brighter, the texture kept; partly by addition, because black times anything is black."""
+    change = canvas.strength if rng.random() < 0.5 else -canvas.strength
+    return np.asarray(canvas.before * np.float32(1 + 0.6 * change) + np.float32(60 * change), np.float32)
+
+
+def _stain(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """A colour laid over the part, thicker here and thinner there."""
+    cover = np.clip(value_noise(rng, canvas.hw, max(2.0, max(canvas.hw) / 3)) + 0.25, 0, 1)[:, :, None]
+    colour = rng.uniform(0, 255, 3).astype(np.float32)
+    return np.asarray(
+        canvas.before + (colour - canvas.before) * cover * np.float32(0.25 + 0.6 * canvas.strength), np.float32
+    )
+
+
+# (rng, canvas) -> (h, w, 3) float32; may leave 0 to 255
+FILLS: dict[str, Callable[[np.random.Generator, Canvas], _Float]] = {
+    "texture": _texture,
+    "moved": _moved,
+    "blur": _blurred,
+    "gain": _gain,
+    "stain": _stain,
+}
+
+
+def _blend(before: _Float, drawn: _Float, opacity: float) -> _Float:
+    return np.asarray(before + (drawn - before) * np.float32(opacity), np.float32)
+
+
+def _turned(
+    rng: np.random.Generator, source: NDArray[np.uint8], hw: tuple[int, int], scales: tuple[float, float]
+) -> _Float:
+    """Cut a window out of a picture at a random place, angle and scale; float32 (h, w, 3)."""
+    angle = float(rng.uniform(0, 360))
+    scale = math.exp(rng.uniform(math.log(scales[0]), math.log(scales[1])))
+    x, y = rng.uniform(0.2, 0.8, 2) * (source.shape[1], source.shape[0])
+    matrix = cv2.getRotationMatrix2D((float(x), float(y)), angle, scale)
+    matrix[:, 2] += (hw[1] / 2 - x, hw[0] / 2 - y)
+    cut = cv2.warpAffine(source, matrix, (hw[1], hw[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(cut, np.float32)

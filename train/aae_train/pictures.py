@@ -1,0 +1,254 @@
+"""The good pictures: checked, and read the way the device will read them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect.errors import AaeDetectError, ConfigError
+from aae_detect.geometry import place
+from aae_detect.picture_source import read_picture
+from aae_detect.preprocess import prepare
+from aae_detect.quiet_opencv import quiet_opencv
+from aae_detect.spec import Fit
+from aae_train.data_folder import DataFolder as DataFolder
+from aae_train.data_folder import find_pictures as find_pictures
+
+DEFAULT_BUDGET_BYTES = 2 * 2**30
+MOST_NAMED = 20
+"""Names in a message; more are counted."""
+
+_ASPECT_TOLERANCE = 1.02
+_SMALLEST_INPUT = 32
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    """What is known of a picture that could be read."""
+
+    path: Path
+    size_hw: tuple[int, int]
+    channels: int
+    bits: int
+    """8 or 16: what the file holds for each channel."""
+
+    sha256: str
+    """Of the file's bytes, lower-case hex."""
+
+
+class PictureStore:
+    """Pictures at the model's input size, by number; kept in memory where all of them fit."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        input_hw: tuple[int, int],
+        fit: Fit = "stretch",
+        bits: int | None = None,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    ) -> None:
+        """Remember where the pictures are; each is read when first asked for.
+
+        Args:
+            paths: One file for each number.
+            input_hw: Height and width of the model's input, pixels.
+            fit: How a picture is put into the input.
+            bits: Depth that 16-bit pictures carry; None means all 16.
+            budget_bytes: Memory that the pictures may take; above it, none is kept and each is read when asked for.
+        """
+        self.paths = tuple(paths)
+        self.input_hw, self.fit, self.bits = input_hw, fit, bits
+        self.in_memory = len(self.paths) * input_hw[0] * input_hw[1] * 3 <= budget_bytes
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        """Return a picture, HxWx3 uint8 BGR of the input's size, read-only; safe to call from several threads.
+
+        Raises:
+            ConfigError: the file cannot be read any more.
+        """
+        kept = self._kept.get(number)
+        if kept is not None:
+            return kept
+        try:
+            picture = load_picture(self.paths[number], self.input_hw, self.fit, self.bits)
+        except AaeDetectError as error:
+            raise ConfigError(f"{error}; put the picture back, or start a new run without it") from error
+        return self.keep(number, picture)
+
+    def keep(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Take a picture that was read elsewhere; keep it if there is room for all."""
+        picture.setflags(write=False)
+        if self.in_memory:
+            self._kept[number] = picture
+        return picture
+
+
+def load_picture(
+    path: Path, input_hw: tuple[int, int], fit: Fit = "stretch", bits: int | None = None
+) -> NDArray[np.uint8]:
+    """Read a picture as the device would see it: decoded, converted and fitted by the device's own code.
+
+    Returns:
+        `input_hw` x 3 uint8 BGR.
+
+    Raises:
+        SourceError: the file is missing, damaged or no picture.
+        FrameError: its pixels are of a kind that is not supported.
+    """
+    return prepare(read_picture(path), input_hw, fit, bits)[0]
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """What came of checking the pictures."""
+
+    pictures: tuple[PictureInfo, ...]
+    """The readable ones, in the order given."""
+
+    skipped: tuple[str, ...]
+    """Those that could not be read, each with the reason."""
+
+    warnings: tuple[str, ...]
+    """What a person should know, and what to do."""
+
+    groups: tuple[int, ...]
+    """For each readable picture a number; byte-identical files share it."""
+
+    store: PictureStore
+    """The readable pictures, fitted."""
+
+    def count(self, paths: Iterable[Path]) -> int:
+        """Count the readable ones among some files: say, what is left of the validation pictures."""
+        return len({info.path for info in self.pictures} & set(paths))
+
+
+def check_pictures(
+    paths: Sequence[Path],
+    input_hw: tuple[int, int],
+    skip_unreadable: bool = False,
+    *,
+    fit: Fit = "stretch",
+    bits: int | None = None,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+) -> PictureReport:
+    """Read every picture once, and say what is wrong with them.
+
+    Args:
+        paths: Files, from `find_pictures`.
+        input_hw: Height and width of the model's input, pixels.
+        skip_unreadable: Leave out what cannot be read, instead of refusing all.
+        fit: How a picture is put into the input.
+        bits: Depth that 16-bit pictures carry; None means all 16.
+        budget_bytes: As `PictureStore`.
+
+    Raises:
+        ConfigError: a picture cannot be read and may not be skipped, or fewer than two can be read.
+    """
+    whole = PictureStore(paths, input_hw, fit, bits, budget_bytes)
+    # Held here as well, because the threads' own comings and goings would set the level of one another.
+    with quiet_opencv(), ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as executor:
+        results = list(executor.map(lambda number: _check_one(whole, number), range(len(paths))))
+    skipped = tuple(result for result in results if isinstance(result, str))
+    readable = [number for number, result in enumerate(results) if not isinstance(result, str)]
+    pictures = tuple(result for result in results if not isinstance(result, str))
+    if skipped and not skip_unreadable:
+        raise ConfigError(
+            f"{len(skipped)} of {len(paths)} pictures cannot be read:\n{_listed(skipped)}\n"
+            "repair or remove them, or leave them out with --skip-unreadable"
+        )
+    if len(pictures) < 2:
+        raise ConfigError(
+            f"{len(pictures)} pictures can be used, expected at least 2: with fewer, nothing can be held back to set "
+            "the threshold; add good pictures (better 100 or more)"
+        )
+    warnings = [f"{len(skipped)} pictures cannot be read and were left out:\n{_listed(skipped)}"] if skipped else []
+    warnings += _judge_sizes(pictures, input_hw, fit)
+    first_of: dict[str, int] = {}
+    groups = tuple(first_of.setdefault(info.sha256, len(first_of)) for info in pictures)
+    if copies := len(groups) - len(first_of):
+        warnings.append(
+            f"{copies} of {len(groups)} pictures are byte-identical copies of others; they stay in the same part of "
+            "the split, yet they add nothing: take more pictures instead"
+        )
+    store = PictureStore([info.path for info in pictures], input_hw, fit, bits, budget_bytes)
+    for place_in_store, number in enumerate(readable):
+        if whole.in_memory:
+            store.keep(place_in_store, whole[number])
+    return PictureReport(pictures, skipped, tuple(warnings), groups, store)
+
+
+def _check_one(store: PictureStore, number: int) -> PictureInfo | str:
+    """Read one picture into the store; say what it is, or why it cannot be read."""
+    path = store.paths[number]
+    try:
+        data = path.read_bytes()
+        if is_cut_off(data):
+            return f"picture {path} is cut off: its end is missing; copy it again"
+        image = read_picture(path)
+        store.keep(number, prepare(image, store.input_hw, store.fit, store.bits)[0])
+    except (AaeDetectError, OSError) as error:
+        return str(error) if str(path) in str(error) else f"picture {path}: {error}"
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return PictureInfo(
+        path, (image.shape[0], image.shape[1]), channels, image.dtype.itemsize * 8, hashlib.sha256(data).hexdigest()
+    )
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Say whether a JPEG or PNG file lacks its end; other kinds are left to their decoders, which refuse such files.
+
+    Some versions of OpenCV decode what there is and leave the rest gray, without a word.
+    """
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    # Segments up to the first scan are skipped by their lengths: a thumbnail among them has an end of its own.
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return False  # damaged in another way; the decoder will say
+        if data[at + 1] == 0xDA:
+            return data.find(b"\xff\xd9", at) < 0
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return True
+
+
+def _judge_sizes(pictures: Sequence[PictureInfo], input_hw: tuple[int, int], fit: Fit) -> list[str]:
+    """Warn of pictures that must be blown up, and of shapes that `stretch` would distort differently."""
+    warnings = []
+    sizes = [info.size_hw for info in pictures]
+    small = [size for size in sizes if max(place(size, input_hw, fit).scale_yx) > 1]
+    if small:
+        height, width = (
+            min(input_hw[axis], max(_SMALLEST_INPUT, min(size[axis] for size in small) // 32 * 32)) for axis in (0, 1)
+        )
+        warnings.append(
+            f"{len(small)} of {len(sizes)} pictures are smaller than the model's input {input_hw[0]}x{input_hw[1]} in "
+            f"height or width (the smallest is {'x'.join(map(str, min(small)))}) and are blown up, which adds cost and "
+            f"no detail; consider --size {height}x{width}"
+        )
+    aspects = [width / height for height, width in sizes]
+    if fit == "stretch" and max(aspects) > min(aspects) * _ASPECT_TOLERANCE:
+        warnings.append(
+            f"the pictures have different shapes (width to height from {min(aspects):.2f} to {max(aspects):.2f}), and "
+            "stretching distorts each differently; consider --fit letterbox"
+        )
+    return warnings
+
+
+def _listed(lines: Sequence[str]) -> str:
+    """One line for each, the first ones only."""
+    more = [f"  and {len(lines) - MOST_NAMED} more"] if len(lines) > MOST_NAMED else []
+    return "\n".join([f"  {line}" for line in lines[:MOST_NAMED]] + more)

@@ -1,0 +1,58 @@
+"""How the evidence behaves on good pictures, place by place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect._opencv import cv2
+
+PRIOR_COUNT = 8
+"""A place's own statistics count as much as the whole map's once this many pictures stand behind them."""
+
+NEIGHBOURHOOD_SIGMA = 1.5
+"""Cells over which neighbouring places share their statistics: parts never lie on the very same pixel."""
+
+SPREAD_FLOOR = 0.25
+"""Smallest spread, as a share of the whole map's: a place that never varied in few pictures will vary later."""
+
+
+@dataclass(frozen=True)
+class PlaceStatistics:
+    """Centre and spread of the evidence per place, each (1, K, h, w) float32."""
+
+    centre: NDArray[np.float32]
+    spread: NDArray[np.float32]
+
+    def standardise(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn evidence (N, K, h, w) into maps (N, h, w), as the detector's graph does."""
+        maps: NDArray[np.float32] = ((evidence - self.centre) / self.spread).max(axis=1)
+        return maps
+
+
+def fit_statistics(evidence: NDArray[np.float32]) -> PlaceStatistics:
+    """Estimate centre and spread per place, shrunk towards the whole map's where pictures are few.
+
+    Args:
+        evidence: (N, K, h, w) of good pictures that the model was not trained on.
+    """
+    count = len(evidence)
+    kinds = evidence.shape[1]
+    values = evidence.astype(np.float64)
+    overall = values.mean(axis=(0, 2, 3)).reshape(kinds, 1, 1)
+    overall_square = np.square(values).mean(axis=(0, 2, 3)).reshape(kinds, 1, 1)
+    own_weight = count / (count + PRIOR_COUNT)
+    mean = own_weight * _share(values.mean(axis=0)) + (1 - own_weight) * overall
+    square = own_weight * _share(np.square(values).mean(axis=0)) + (1 - own_weight) * overall_square
+    floor = SPREAD_FLOOR**2 * (overall_square - overall**2) + 1e-12
+    spread = np.sqrt(np.maximum(square - mean**2, floor))
+    return PlaceStatistics(mean[np.newaxis].astype(np.float32), spread[np.newaxis].astype(np.float32))
+
+
+def _share(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blur (K, h, w) over neighbouring places."""
+    sigma = NEIGHBOURHOOD_SIGMA
+    blurred = [cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for plane in places]
+    return np.stack(blurred).astype(np.float64)

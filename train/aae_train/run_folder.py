@@ -1,0 +1,129 @@
+"""The run folder: what lies in it, and under which names.
+
+config.json             what was asked for
+split.json              which picture did what
+checkpoint.safetensors  the stage in progress: all that the next step depends on
+folds/fold-K.safetensors  finished models of a cross-fit
+model.safetensors       the result: weights, statistics per place, threshold
+history.csv  metrics.json  training_curves.png  contact_sheet.png
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aae_detect.errors import ConfigError
+from aae_detect.spec import Calibration
+from aae_train.aae import AdversarialAutoencoder
+from aae_train.calibration import Threshold
+from aae_train.checkpoint import read_tensors, write_tensors
+from aae_train.config import TrainConfig
+from aae_train.detector_graph import DetectorGraph
+from aae_train.place_statistics import PlaceStatistics
+
+MODEL_FILE = "model.safetensors"
+_HISTORY_COLUMNS = (
+    "stage",
+    "step",
+    "reconstruction",
+    "discriminator",
+    "generator",
+    "discriminator_accuracy",
+    "select_score",
+)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished run, ready to be exported."""
+
+    config: TrainConfig
+    model: AdversarialAutoencoder
+    detector: DetectorGraph
+    threshold: Threshold
+    weights_sha256: str
+    """Of `model.safetensors`, lower-case hex."""
+
+
+def new_run_folder(data: Path, runs: Path) -> Path:
+    """Name the next run of a data folder, `runs/NAME-N`; nothing is made yet."""
+    return runs / f"{data.name}-{max(_run_numbers(data, runs), default=0) + 1}"
+
+
+def newest_run_folder(data: Path, runs: Path) -> Path:
+    """Return the newest run of a data folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    numbers = _run_numbers(data, runs)
+    if not numbers:
+        raise ConfigError(f"--resume: no run {runs / data.name}-N to continue; name it with --out, or start without it")
+    return runs / f"{data.name}-{max(numbers)}"
+
+
+def _run_numbers(data: Path, runs: Path) -> list[int]:
+    pattern = re.compile(re.escape(data.name) + r"-(\d+)")
+    names = (path.name for path in runs.iterdir()) if runs.is_dir() else iter(())
+    return [int(match[1]) for match in map(pattern.fullmatch, names) if match]
+
+
+def write_model(path: Path, model: AdversarialAutoencoder, statistics: PlaceStatistics, threshold: Threshold) -> None:
+    """Write the result of a run to `model.safetensors`."""
+    tensors = {name: tensor.float() for name, tensor in model.state_dict().items()}
+    tensors["statistics.centre"] = torch.from_numpy(statistics.centre)
+    tensors["statistics.spread"] = torch.from_numpy(statistics.spread)
+    notes = {"model": "aae", "threshold": threshold.value, "calibration": asdict(threshold.calibration)}
+    write_tensors(path, tensors, notes)
+
+
+def read_trained(run: Path) -> TrainedModel:
+    """Read a finished run.
+
+    Raises:
+        ConfigError: no run, not finished, or damaged.
+    """
+    config = TrainConfig.load(run)
+    path = run / MODEL_FILE
+    if not path.is_file():
+        raise ConfigError(
+            f"{run} holds no {MODEL_FILE}: the run is not finished; continue it with `aae-train --resume`"
+        )
+    tensors, notes = read_tensors(path)
+    try:
+        statistics = [tensors.pop(f"statistics.{name}") for name in ("centre", "spread")]
+        threshold = Threshold(float(notes["threshold"]), Calibration(**notes["calibration"]))
+        model = AdversarialAutoencoder(config)
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"{path} does not fit {run / 'config.json'}: {error}; train again") from error
+    model.eval().requires_grad_(False)
+    detector = build_detector(model, *statistics)
+    return TrainedModel(config, model, detector, threshold, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def build_detector(model: AdversarialAutoencoder, centre: Tensor, spread: Tensor) -> DetectorGraph:
+    """Put encoder, decoder and statistics together."""
+    return DetectorGraph(model.encoder, model.decoder, centre, spread).eval()
+
+
+def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write `history.csv`: one row per logged step or selection; a column that does not apply stays empty."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _HISTORY_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write indented JSON."""
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,212 @@
+"""Training one model from its first step to its last: the loop that a run goes through once, or once per fold."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae_train.aae import AdversarialAutoencoder, Optimizers, StepLosses, train_step
+from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
+from aae_train.compute import make_autocast, to_pictures
+from aae_train.config import TrainConfig
+from aae_train.loader import BatchLoader, Store
+from aae_train.prior import sample_prior
+from aae_train.select_score import SelectScore
+from aae_train.start import scale_to_data
+
+EMA_DECAY = 0.995
+"""The shipped weights are a running average over about 200 steps: calmer than any single step of two players."""
+
+WARM_UP_STEPS = 50
+LAST_RATE = 0.02
+"""Share of the peak learning rate at the end of the cosine."""
+
+SELECTIONS = 10
+"""How often within a stage the checkpoint is compared with the best so far."""
+
+CHECKPOINT_SECONDS = 60.0
+HISTORY_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model to train."""
+
+    number: int
+    """Feeds the random numbers, so that folds do not see the same batches."""
+    name: str
+    """`final` or `fold-K`."""
+    train: tuple[int, ...]
+    select: tuple[int, ...]
+    """Empty where nothing may be chosen by looking: the last weights are taken then."""
+
+
+@dataclass
+class Progress:
+    """How far a stage is; all that is not a tensor in a checkpoint."""
+
+    stage: str
+    step: int = 0
+    seconds: float = 0.0
+    """Training time so far, over all sittings."""
+    selections_done: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+Listener = Callable[[Stage, float, StepLosses, Progress], None]
+"""Called after each step with the stage, the share that is done (0 to 1), the losses and the progress."""
+
+
+class StageTrainer:
+    """Trains the model of one stage; can be stopped after any step and continued in another process."""
+
+    def __init__(self, config: TrainConfig, stage: Stage, store: Store, device: torch.device) -> None:
+        self.config, self.stage, self.device = config, stage, device
+        self._store = store
+        torch.manual_seed(config.seed * 1000 + stage.number)
+        self.model = AdversarialAutoencoder(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        scale_to_data(self.model, to_pictures(self._first_pictures(), device))
+        self.average: AdversarialAutoencoder = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizers = Optimizers(self.model, config)
+        self.progress = Progress(stage.name)
+        self._best: dict[str, Tensor] = {}
+        self._select_score = SelectScore(store, stage.select) if stage.select else None
+
+    def restore(self, path: Path) -> bool:
+        """Continue from a checkpoint, if it is one of this stage."""
+        tensors, notes = read_tensors(path)
+        if notes["stage"] != self.stage.name:
+            return False
+        unpack_training(_under("training.", tensors), self.model, self.optimizers)
+        self.average.load_state_dict(_under("average.", tensors))
+        self._best = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
+        self.progress = Progress(**notes)
+        return True
+
+    def save(self, path: Path) -> None:
+        """Write all that the next step depends on."""
+        tensors = {f"training.{n}": t for n, t in pack_training(self.model, self.optimizers).items()}
+        tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        tensors |= {f"best.{n}": t for n, t in self._best.items()}
+        write_tensors(path, tensors, asdict(self.progress))
+
+    def train(self, checkpoint: Path, stop: Callable[[], bool], listener: Listener) -> bool:
+        """Train to the end of the stage's budget.
+
+        Args:
+            checkpoint: Written every minute, and when stopped.
+            stop: Asked after each step.
+            listener: Told after each step.
+
+        Returns:
+            False where it was stopped before the end; the checkpoint is written then.
+        """
+        progress, config = self.progress, self.config
+        autocast = make_autocast(self.device)
+        loader = BatchLoader(
+            self._store,
+            self.stage.train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_step=progress.step,
+            stage=self.stage.number,
+            defect_rate=config.defect_rate,
+        )
+        with loader:
+            last = saved = time.monotonic()
+            while (done := self._share_done()) < 1.0:
+                batch = next(loader)
+                self.optimizers.set_rate(learning_rate_share(done, progress.step))
+                losses = train_step(
+                    self.model,
+                    self.optimizers,
+                    to_pictures(batch.input, self.device),
+                    to_pictures(batch.clean, self.device),
+                    self._prior_sample(progress.step, len(batch.clean)).to(self.device),
+                    autocast,
+                )
+                progress.step += 1
+                self._update_average()
+                if progress.step % HISTORY_EVERY == 0 or progress.step == 1:
+                    progress.history.append({"step": progress.step, **asdict(losses)})
+                now = time.monotonic()
+                progress.seconds += now - last
+                last = now
+                self._maybe_select()
+                listener(self.stage, self._share_done(), losses, progress)
+                stopped = stop()
+                if stopped or now - saved > CHECKPOINT_SECONDS:
+                    self.save(checkpoint)
+                    saved = time.monotonic()
+                if stopped:
+                    return False
+        return True
+
+    def chosen(self) -> AdversarialAutoencoder:
+        """Return the model to ship: the best checkpoint by the select score, else the average of the last steps."""
+        if self._best:
+            self.average.load_state_dict(self._best)
+        return self.average
+
+    def _first_pictures(self) -> NDArray[np.uint8]:
+        """Return up to 32 training pictures, evenly spread, (N, H, W, 3) uint8."""
+        places = np.linspace(0, len(self.stage.train) - 1, min(32, len(self.stage.train))).astype(int)
+        return np.stack([self._store[self.stage.train[place]] for place in places])
+
+    def _share_done(self) -> float:
+        if self.config.steps is not None:
+            return self.progress.step / self.config.steps
+        assert self.config.minutes is not None  # TrainConfig holds exactly one of the two
+        # The first step warms caches and compiles nothing, yet a stage must take one, however short the time.
+        return min(1.0, self.progress.seconds / (self.config.minutes * 60)) if self.progress.step else 0.0
+
+    def _prior_sample(self, step: int, count: int) -> Tensor:
+        """Draw from the prior, as a function of seed, stage and step alone, so that a resumed run draws the same."""
+        generator = torch.Generator().manual_seed((self.config.seed * 1000 + self.stage.number) * 10_000_000 + step)
+        return sample_prior(count, self.config.latent_dim, generator)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Early on the average follows closely: it must not carry the untrained start for hundreds of steps.
+        decay = min(EMA_DECAY, (1 + self.progress.step) / (10 + self.progress.step))
+        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+    def _maybe_select(self) -> None:
+        """Compare the averaged weights with the best so far, ten times a stage, and at its end."""
+        progress = self.progress
+        due = int(self._share_done() * SELECTIONS)
+        if self._select_score is None or due <= progress.selections_done:
+            return
+        progress.selections_done = due
+        score = self._select_score.measure(self.average)
+        progress.history.append({"step": progress.step, "select_score": score})
+        if progress.best_score is None or score > progress.best_score:
+            progress.best_score, progress.best_step = score, progress.step
+            self._best = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
+
+
+def learning_rate_share(done: float, step: int) -> float:
+    """Return the learning rate as a share of its peak: linear warm-up, then half a cosine down to a fiftieth.
+
+    Args:
+        done: Share of the budget that is used, 0 to 1.
+        step: Steps taken.
+    """
+    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm_up * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
