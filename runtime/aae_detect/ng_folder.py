@@ -9,6 +9,8 @@ Names begin with the moment of capture in UTC and the frame's number, so that th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 
@@ -20,8 +22,8 @@ from aae_detect.detection import Detection
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame
 
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
-"""Lossless, and several times faster than the default for a few percent more bytes: the line is waiting."""
+_PNG: tuple[int, ...] = ()
+"""OpenCV's own settings: run-length coding, twice as fast as any compression level named here, and no larger."""
 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
@@ -48,7 +50,7 @@ class NgFolder:
         trial = self.folder / f".{os.getpid()}.trial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            trial.write_bytes(bytes(4096))  # an empty file fits on a full disk
+            _write_whole(trial, bytes(4096))  # an empty file would fit on a full disk
             trial.unlink()
         except OSError as error:
             raise ConfigError(
@@ -82,8 +84,8 @@ class NgFolder:
             picture = self.folder / f"{self._free_stem(frame, detection)}.png"
             # The overlay first: where there is a picture, its overlay is there too.
             if overlay_bgr is not None:
-                _write(picture.with_name(f"{picture.stem}_overlay.jpg"), overlay_bgr, _JPEG)
-            _write(picture, image_bgr, _PNG)
+                _write_picture(picture.with_name(f"{picture.stem}_overlay.jpg"), overlay_bgr, _JPEG)
+            _write_picture(picture, image_bgr, _PNG)
         except (OSError, cv2.error) as error:
             self.failed += 1
             self._first_failure = self._first_failure or str(getattr(error, "strerror", None) or error).strip()
@@ -103,13 +105,19 @@ class NgFolder:
         return free
 
 
-def _write(path: Path, picture: NDArray[np.uint8], options: tuple[int, int]) -> None:
-    """Write a picture so that under its name it is whole or not there at all."""
+def _write_picture(path: Path, picture: NDArray[np.uint8], options: Sequence[int]) -> None:
+    """Write a picture in the format of its extension."""
     _, data = cv2.imencode(path.suffix, picture, options)
+    _write_whole(path, data.tobytes())
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file under another name first; where that fails, nothing is left behind."""
     partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_bytes(data.tobytes())
+        partial.write_bytes(data)
         partial.replace(path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one that says what is wrong
+            partial.unlink()
         raise

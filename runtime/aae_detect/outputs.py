@@ -32,13 +32,13 @@ class Drawer:
         self.heat_map = heat_map
         self._colour_scale = colour_scale
         self._inset = inset
-        self._last: tuple[Judged, NDArray[np.uint8]] | None = None
+        self._last: tuple[Judged, bool, NDArray[np.uint8]] | None = None
 
     def draw(self, judged: Judged) -> NDArray[np.uint8]:
         """Return the overlay, HxWx3 uint8 BGR; do not write into it."""
-        if self._last is None or self._last[0] is not judged:
-            self._last = (judged, self._draw(judged))
-        return self._last[1]
+        if self._last is None or self._last[0] is not judged or self._last[1] != self.heat_map:
+            self._last = (judged, self.heat_map, self._draw(judged))
+        return self._last[2]
 
     def _draw(self, judged: Judged) -> NDArray[np.uint8]:
         if judged.detection is None or judged.image_bgr is None:

@@ -13,9 +13,11 @@ from aae_detect.detection import Detection, Region, Verdict
 from aae_detect.errors import FrameError
 from aae_detect.geometry import Placement, resize
 from aae_detect.overlay_heat import blend_heat
+from aae_detect.overlay_panel import PAPER, SMALL, Panel
 from aae_detect.overlay_text import (
     BLACK,
     WHITE,
+    Box,
     Colour,
     dim,
     label_size,
@@ -32,14 +34,6 @@ from aae_detect.overlay_text import (
 
 INSET_TITLE = "should look like"
 
-_Box = tuple[int, int, int, int]
-
-_PAPER: dict[Verdict, Colour] = {
-    Verdict.OK: (40, 130, 0),
-    Verdict.NG: (30, 20, 215),
-    Verdict.UNKNOWN: (0, 175, 255),
-}
-_INK: dict[Verdict, Colour] = {Verdict.OK: WHITE, Verdict.NG: WHITE, Verdict.UNKNOWN: BLACK}
 _REGION: Colour = (60, 50, 255)
 _FAINT: Colour = (200, 200, 200)
 _DARK: Colour = (25, 25, 25)
@@ -49,9 +43,6 @@ _BACKING = 0.3
 
 _MOST_REGIONS = 20
 """Regions that are drawn, the highest peaks first: more would hide the part, and cost time without end."""
-
-_SMALL = 0.42
-"""Below this unit (a frame of about 270x200) only verdict, score and regions have room."""
 
 
 def annotate(
@@ -87,24 +78,24 @@ def annotate(
     if heat_map:
         blend_heat(picture, detection, colour_scale)
     _dim_unseen(picture, detection.placement)
-    panel = _Panel(picture, detection.verdict, unit)
+    panel = Panel(picture, detection.verdict, unit)
     panel.add_score(detection, colour_scale, fps)
     dim(picture, panel.box, _BACKING)
     regions = detection.regions[:_MOST_REGIONS]
     if (more := len(detection.regions) - len(regions)) > 0:
         note = f"{note}   and {more} more regions".strip()
     taken = [panel.box]
-    if inset and unit >= _SMALL:
+    if inset and unit >= SMALL:
         taken.append(_draw_inset(picture, detection, regions, panel.box, unit))
-    if note and unit >= _SMALL:
+    if note and unit >= SMALL:
         taken.append(_draw_note(picture, plain(note), taken[1:], unit))
     # After everything that covers the picture: a region shows wherever it lies.
     _draw_outlines(picture, regions, unit)
-    if unit >= _SMALL:
+    if unit >= SMALL:
         _draw_peaks(picture, regions, taken, detection.threshold, unit)
     panel.draw()
     if detection.verdict is not Verdict.OK:
-        put_border(picture, max(1, round(5 * unit)), _PAPER[detection.verdict])
+        put_border(picture, max(1, round(5 * unit)), PAPER[detection.verdict])
     return picture
 
 
@@ -131,10 +122,10 @@ def annotate_unknown(
         picture = frame_bgr.copy()
     height, width = picture.shape[:2]
     unit = _unit(picture)
-    panel = _Panel(picture, Verdict.UNKNOWN, unit)
+    panel = Panel(picture, Verdict.UNKNOWN, unit)
     dim(picture, panel.box, _BACKING)
     panel.draw()
-    capital_px, pad = max(8.0, 18 * unit), round(14 * max(unit, _SMALL))
+    capital_px, pad = max(8.0, 18 * unit), round(14 * max(unit, SMALL))
     line_height = round(2 * capital_px)
     top = panel.box[3] + pad
     lines = wrap(plain(reason), capital_px, width - 4 * pad)[: max(0, (height - top - pad) // line_height)]
@@ -144,7 +135,7 @@ def annotate_unknown(
     for line_number, line in enumerate(lines):
         line_top = top + line_number * line_height + round((line_height - capital_px) / 2)
         put_text(picture, line, 2 * pad, line_top, capital_px, WHITE)
-    put_border(picture, max(1, round(5 * unit)), _PAPER[Verdict.UNKNOWN])
+    put_border(picture, max(1, round(5 * unit)), PAPER[Verdict.UNKNOWN])
     return picture
 
 
@@ -166,71 +157,6 @@ def _unit(picture: NDArray[np.uint8]) -> float:
     """Size of things, 1.0 at 640x480; the narrower side decides."""
     height, width = picture.shape[:2]
     return float(min(height / 480, width / 640))
-
-
-class _Panel:
-    """The panel in the top left corner: laid out first, so that its place is known, and drawn last."""
-
-    def __init__(self, picture: NDArray[np.uint8], verdict: Verdict, unit: float) -> None:
-        self._picture = picture
-        self._verdict = verdict
-        self._unit = max(unit, _SMALL)
-        self._is_small = unit < _SMALL
-        self._score = self._figures = ""
-        self._bar: tuple[float, float] | None = None
-        height, width = picture.shape[:2]
-        self._badge_w = text_width(verdict.value, self._px(40)) + 2 * round(self._px(16))
-        self._badge_h = round(self._px(76))
-        fits = self._badge_w <= width and self._badge_h <= height
-        self.box: _Box = (0, 0, self._badge_w, self._badge_h) if fits else (0, 0, 0, 0)
-
-    def _px(self, size: float) -> float:
-        """Pixels for a size that is meant for 640x480."""
-        return size * self._unit
-
-    def add_score(self, detection: Detection, colour_scale: tuple[float, float], fps: float | None) -> None:
-        """Lay out score, bar and figures right of the badge, as far as there is room."""
-        threshold = detection.threshold
-        self._score = f"score {number(detection.score, threshold)}"
-        self._figures = f"threshold {number(threshold, threshold)}"
-        if not self._is_small:
-            self._figures += f"  {detection.latency_ms.total:.1f} ms"
-            if fps is not None:
-                self._figures += f"  {fps:.1f} fps"
-        # From the scale and the threshold alone: the bar must not change its meaning from frame to frame.
-        low, high = min(colour_scale[0], threshold), max(colour_scale[1], threshold + abs(threshold - colour_scale[0]))
-        score = detection.score if detection.score == detection.score else low
-        span = max(high - low, 1e-12)
-        self._bar = (min(max((score - low) / span, 0.0), 1.0), min(max((threshold - low) / span, 0.0), 1.0))
-        room = self._picture.shape[1] - self._badge_w - round(self._px(30))
-        if text_width(self._figures, self._px(13)) > room:
-            self._figures = shorten(self._figures.split("  ")[0], self._px(13), room)
-        if not self.box[2] or text_width(self._score, self._px(20)) > room:
-            self._score = ""
-            return
-        column = max(text_width(self._score, self._px(20)), text_width(self._figures, self._px(13)))
-        self.box = (0, 0, self._badge_w + column + round(self._px(30)), self._badge_h)
-
-    def draw(self) -> None:
-        """Draw the panel; its box has been darkened before."""
-        if not self.box[2]:
-            return
-        picture, verdict = self._picture, self._verdict
-        cv2.rectangle(picture, (0, 0), (self._badge_w - 1, self._badge_h - 1), _PAPER[verdict], cv2.FILLED)
-        put_text(picture, verdict.value, round(self._px(16)), round(self._px(18)), self._px(40), _INK[verdict])
-        if not self._score or self._bar is None:
-            return
-        left, right = self._badge_w + round(self._px(14)), self.box[2] - round(self._px(16))
-        put_text(picture, self._score, left, round(self._px(10)), self._px(20), WHITE)
-        put_text(picture, self._figures, left, round(self._px(56)), self._px(13), WHITE)
-        top, bottom = round(self._px(38)), round(self._px(46))
-        filled, tick = (left + round(share * (right - left)) for share in self._bar)
-        cv2.rectangle(picture, (left, top), (right, bottom), (90, 90, 90), cv2.FILLED)
-        if filled > left:
-            fill = _PAPER[verdict] if verdict is not Verdict.OK else (80, 200, 60)
-            cv2.rectangle(picture, (left, top), (filled, bottom), fill, cv2.FILLED)
-        half, reach = max(1, round(self._px(1.5))), round(self._px(4))
-        cv2.rectangle(picture, (tick - half, top - reach), (tick + half, bottom + reach), WHITE, cv2.FILLED)
 
 
 def _dim_unseen(picture: NDArray[np.uint8], placement: Placement) -> None:
@@ -259,7 +185,7 @@ def _draw_outlines(picture: NDArray[np.uint8], regions: tuple[Region, ...], unit
     contours = [region.contour_xy for region in regions if min(region.width, region.height) >= 7 * line]
     boxes = [_around(region, max(line, round(6 * unit))) for region in regions]
     # Small frames have no room for the dark line.
-    wide = [(BLACK, line + 2 * max(1, line // 2))] if unit >= _SMALL else []
+    wide = [(BLACK, line + 2 * max(1, line // 2))] if unit >= SMALL else []
     for colour, thickness in (*wide, (WHITE, line)):
         cv2.polylines(picture, contours, True, colour, thickness)
     for colour, thickness in (*wide, (_REGION, line)):
@@ -267,13 +193,13 @@ def _draw_outlines(picture: NDArray[np.uint8], regions: tuple[Region, ...], unit
             cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, thickness)
 
 
-def _around(region: Region, margin: int) -> _Box:
+def _around(region: Region, margin: int) -> Box:
     """A region's box with some room, so that its line does not cover what it shows."""
     return region.x - margin, region.y - margin, region.width + 2 * margin, region.height + 2 * margin
 
 
 def _draw_peaks(
-    picture: NDArray[np.uint8], regions: tuple[Region, ...], taken: list[_Box], threshold: float, unit: float
+    picture: NDArray[np.uint8], regions: tuple[Region, ...], taken: list[Box], threshold: float, unit: float
 ) -> None:
     """Write each region's peak beside its box, where that hides nothing else; highest first."""
     capital_px = max(8.0, 13 * unit)
@@ -291,15 +217,15 @@ def _draw_peaks(
             box = (label_x, label_y, width, height)
             inside = edge <= label_x <= frame_w - width - edge and edge <= label_y <= frame_h - height - edge
             if inside and not any(overlap(box, other) for other in taken):
-                cv2.rectangle(picture, box, _PAPER[Verdict.NG], cv2.FILLED)
+                cv2.rectangle(picture, box, PAPER[Verdict.NG], cv2.FILLED)
                 put_label(picture, text, box, capital_px)
                 taken.append(box)
                 break
 
 
 def _draw_inset(
-    picture: NDArray[np.uint8], detection: Detection, regions: tuple[Region, ...], panel: _Box, unit: float
-) -> _Box:
+    picture: NDArray[np.uint8], detection: Detection, regions: tuple[Region, ...], panel: Box, unit: float
+) -> Box:
     """Show the reconstruction in the corner where it hides least; returns the box that it takes."""
     frame_h, frame_w = picture.shape[:2]
     capital_px = 11 * unit
@@ -337,7 +263,7 @@ def _as_frame(detection: Detection, size_hw: tuple[int, int]) -> NDArray[np.uint
     return canvas
 
 
-def _draw_note(picture: NDArray[np.uint8], note: str, insets: list[_Box], unit: float) -> _Box:
+def _draw_note(picture: NDArray[np.uint8], note: str, insets: list[Box], unit: float) -> Box:
     """Write one line at the lower edge, beside the inset where there is one; returns the box that it takes."""
     frame_h, frame_w = picture.shape[:2]
     capital_px, margin = 12 * unit, round(10 * unit)

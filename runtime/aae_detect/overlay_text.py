@@ -12,6 +12,9 @@ from aae_detect._opencv import cv2
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255."""
 
+Box = tuple[int, int, int, int]
+"""Left, top, width, height, pixels."""
+
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 
@@ -54,9 +57,9 @@ def _stroke(capital_px: float) -> int:
     return max(1, round(capital_px / 10))
 
 
-def put_label(picture: NDArray[np.uint8], text: str, box_xywh: tuple[int, int, int, int], capital_px: float) -> None:
+def put_label(picture: NDArray[np.uint8], text: str, box: Box, capital_px: float) -> None:
     """Write a text in white into a box of the size that `label_size` gives, in place."""
-    x, y, _, height = box_xywh
+    x, y, _, height = box
     put_text(picture, text, x + round(capital_px / 2), y + round((height - capital_px) / 2), capital_px, WHITE)
 
 
@@ -88,9 +91,9 @@ def wrap(text: str, capital_px: float, max_width: int) -> list[str]:
     return lines
 
 
-def dim(picture: NDArray[np.uint8], box_xywh: tuple[int, int, int, int], share: float) -> None:
+def dim(picture: NDArray[np.uint8], box: Box, share: float) -> None:
     """Darken a box of the picture to a share of its brightness, in place; the box is cut at the picture's edges."""
-    x, y, width, height = box_xywh
+    x, y, width, height = box
     patch = picture[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
     if patch.size:
         cv2.convertScaleAbs(patch, patch, alpha=share)
@@ -102,8 +105,8 @@ def put_border(picture: NDArray[np.uint8], thickness: int, colour: Colour) -> No
         edge[:] = colour
 
 
-def overlap(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> int:
-    """Area that two boxes (x, y, width, height) share, pixels."""
+def overlap(first: Box, second: Box) -> int:
+    """Area that two boxes share, pixels."""
     width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     return max(0, width) * max(0, height)

@@ -2,7 +2,7 @@
 
 Until `close` the video lies beside its final name, `line.mp4` as `line.partial.mp4`: a video under the final name is
 whole, and the last good one stays until then. What a killed process leaves depends on the container: `.avi` and `.mkv`
-play up to the last second or so, while `.mp4` and `.mov` keep their index at the end and do not play without it.
+play up to the last few seconds, while `.mp4` and `.mov` keep their index at the end and do not play without it.
 """
 
 from __future__ import annotations

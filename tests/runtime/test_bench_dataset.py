@@ -1,6 +1,5 @@
 """Test folders in MVTec AD layout, with everything that such folders have in real life."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -161,11 +160,8 @@ def test_a_defect_too_thin_for_the_grid_does_not_vanish():
 
 
 @pytest.mark.real_data
-def test_real_sets_are_read(request: pytest.FixtureRequest):
-    folder = os.environ.get("AAE_DATA")
-    if not folder:
-        pytest.skip("AAE_DATA names no folder of real sets")
-    roots = [path for path in sorted(Path(folder).iterdir()) if (path / "test").is_dir()]
+def test_real_sets_are_read(real_sets: Path):
+    roots = [path for path in sorted(real_sets.iterdir()) if (path / "test").is_dir()]
     assert roots
     for root in roots:
         labelled = find_labelled_set(root, limit=3)

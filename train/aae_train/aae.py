@@ -41,13 +41,13 @@ class StepLosses:
     """What one step measured."""
 
     reconstruction: float
-    """Mean absolute difference, in units of [-1, 1]."""
+    """`reconstruction_loss`, in units of [-1, 1]."""
     discriminator: float
     """log 4 = 1.386 where it cannot tell; 0 where it has won."""
     generator: float
     """log 2 = 0.693 where the discriminator cannot tell."""
     discriminator_accuracy: float
-    """Share of codes and prior samples told apart, 0.5 to 1."""
+    """Share of codes and prior samples told apart, 0 to 1; 0.5 where it cannot tell."""
 
 
 class Optimizers:

@@ -66,7 +66,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 )
 @click.option("--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True)
 @click.option(
-    "--lr", type=click.FloatRange(0, 1, True, True), default=1e-3, show_default=True, help="Peak learning rate."
+    "--lr", type=click.FloatRange(0, 1, True, True), default=2e-3, show_default=True, help="Peak learning rate."
 )
 @click.option(
     "--target-frr",

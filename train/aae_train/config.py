@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 from aae_detect.errors import ConfigError
 from aae_detect.preprocess import BITS
 from aae_detect.spec import FITS, Fit
+from aae_train.networks import CODE_STEP
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 SIZE_STEP = 32
-"""The encoder halves its input five times."""
+"""Sizes go in steps of this: the encoder halves its input four times, and a family may once more."""
 MODELS = ("aae",)
 
 
@@ -43,14 +44,15 @@ class TrainConfig:
     """Training time; None where `steps` is given."""
 
     batch_size: int = 8
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Learning rate of the reconstruction phase (Adam), at its peak."""
 
-    adversarial_lr: float = 2e-4
-    """Learning rate of discriminator and of the encoder as generator (Adam), at its peak."""
+    adversarial_lr: float = 4e-4
+    """Learning rate of discriminator and of the encoder as generator (Adam), at its peak. A fifth of `lr`: with equal
+    rates the two phases undo each other's work and the codes hold nothing."""
 
     latent_channels: int = 8
-    """Numbers per place of the latent code; there is one place per 32x32 input pixels."""
+    """Numbers per place of the latent code; there is one place per 16x16 input pixels."""
 
     defect_rate: float = 0.5
     """Share of training pictures that carry a synthetic defect which the reconstruction has to remove."""
@@ -90,7 +92,7 @@ class TrainConfig:
     @property
     def latent_dim(self) -> int:
         """Length of the latent code."""
-        return self.latent_channels * (self.input_hw[0] // SIZE_STEP) * (self.input_hw[1] // SIZE_STEP)
+        return self.latent_channels * (self.input_hw[0] // CODE_STEP) * (self.input_hw[1] // CODE_STEP)
 
     def to_json(self) -> str:
         """Return the settings as indented JSON, as `from_json` reads it."""

@@ -7,15 +7,16 @@ from torch import Tensor
 
 
 def reconstruction_loss(picture: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean absolute difference, mean |x - x'|.
+    """mean |x - x'| + 4 mean (x - x')^2.
 
-    The median, which it aims at, stays sharp where the mean, which a squared error aims at, blurs.
+    The absolute error keeps fine texture sharp. The squared one outweighs it where a difference exceeds an eighth of the
+    range of values: so small things that are drawn quite wrongly, such as a hole or a colour, are learned first.
 
     Args:
         picture: (B, 3, H, W) in [-1, 1].
         reconstruction: The same shape.
     """
-    return F.l1_loss(reconstruction, picture)
+    return F.l1_loss(reconstruction, picture) + 4.0 * F.mse_loss(reconstruction, picture)
 
 
 def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def scale_to_data(model: AdversarialAutoencoder, pictures: Tensor) -> None:
         pictures: (B, 3, H, W) in [-1, 1].
     """
     x = _scale_along(model.encoder.features, pictures)
-    code = _scale_layer(model.encoder.to_latent, x)  # (B, L, H/32, W/32)
+    code = _scale_layer(model.encoder.to_latent, x)  # (B, L, H/16, W/16)
     x = _scale_layer(model.decoder.from_latent, code)
     x = _scale_along(model.decoder.features, x)
     _scale_layer(model.decoder.to_picture, x, mean=pictures.mean(dim=(0, 2, 3)), std=_PICTURE_STD)

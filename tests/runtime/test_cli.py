@@ -1,0 +1,140 @@
+"""`aae-detect` as a user runs it: a process of its own, real files, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aae_detect.app import demo_model_path
+
+GRAY = np.full((64, 96, 3), 127, np.uint8)
+
+
+def run(*arguments: object, env: dict[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aae_detect", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env={**os.environ, "DISPLAY": "", **(env or {})}
+    )
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Two good pictures and one with a white spot, in numeric order."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    spot = GRAY.copy()
+    spot[30:40, 50:60] = 255
+    for name, picture in (("1.png", GRAY), ("2.png", spot), ("10.png", GRAY)):
+        cv2.imwrite(str(folder / name), picture)
+    return folder
+
+
+def test_a_folder_of_pictures(tiny_model: Path, parts: Path, tmp_path: Path) -> None:
+    events, ng, video = tmp_path / "events.jsonl", tmp_path / "ng", tmp_path / "overlay.avi"
+    result = run(
+        "--source", parts, "--model", tiny_model, "--jsonl", events, "--save-ng", ng, "--save-video", video
+    )
+    assert result.returncode == 3, result.stderr
+    assert [event["verdict"] for event in lines(events)] == ["OK", "NG", "OK"]
+    assert [Path(str(event["source"])).name for event in lines(events)] == ["1.png", "2.png", "10.png"]
+    (region,) = lines(events)[1]["regions"]  # type: ignore[misc]
+    assert region["x"] <= 55 <= region["x"] + region["width"]  # type: ignore[index,operator]
+    assert len(list(ng.iterdir())) == 2
+    capture = cv2.VideoCapture(str(video))
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 3
+    assert "3 frames" in result.stderr
+    assert str(video) in result.stderr
+    assert "no window" in result.stderr
+
+
+def test_all_good_is_exit_code_0_and_stdout_is_pure_json(tiny_model: Path, parts: Path) -> None:
+    result = run("--source", parts / "1.png", "--jsonl", "-", "--no-window", env={"AAE_DETECT_MODEL": str(tiny_model)})
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line)["verdict"] for line in result.stdout.splitlines()] == ["OK"]
+
+
+def test_a_broken_picture_among_good_ones(tiny_model: Path, parts: Path, tmp_path: Path) -> None:
+    (parts / "3.png").write_bytes((parts / "1.png").read_bytes()[:40])
+    (parts / "2.png").unlink()
+    events = tmp_path / "events.jsonl"
+    result = run("--source", parts, "--model", tiny_model, "--jsonl", events, "--no-window")
+    assert result.returncode == 4
+    assert [event["verdict"] for event in lines(events)] == ["OK", "UNKNOWN", "OK"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "no source"),
+        (["--demo", "--camera", "0"], 2, "leave --camera out"),
+        (["--camera", "0", "--source", "x"], 2, "both name a source"),
+        (["--source", "demo:"], 2, "aae-train"),
+        (["--demo", "--model", "nothing.onnx"], 5, "no model file nothing.onnx"),
+        (["--demo", "--model", __file__], 5, "not an ONNX file"),
+        (["--demo", "--model", "MODEL", "--threshold", "nan"], 2, "threshold is nan"),
+        (["--demo", "--model", "MODEL", "--jsonl", "no/such/folder/x"], 2, "--jsonl"),
+        (["--source", "nowhere.mp4", "--model", "MODEL"], 4, "nowhere.mp4"),
+        (["--camera", "97", "--model", "MODEL"], 4, "97"),
+        (["--frobnicate"], 2, "No such option"),
+    ],
+)
+def test_mistakes_have_a_message_and_a_code_and_no_traceback(
+    tiny_model: Path, arguments: list[str], code: int, message: str
+) -> None:
+    arguments = [str(tiny_model) if argument == "MODEL" else argument for argument in arguments]
+    result = run(*arguments, "--no-window", "--max-frames", 1, env={"AAE_DETECT_MODEL": ""})
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_cleanly(tiny_model: Path, tmp_path: Path, number: signal.Signals) -> None:
+    events, video = tmp_path / "events.jsonl", tmp_path / "overlay.mp4"
+    command = [sys.executable, "-m", "aae_detect", "--demo", "--no-window", "--model", str(tiny_model)]
+    command += ["--jsonl", str(events), "--save-video", str(video)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while not (events.exists() and events.read_text().count("\n") >= 3):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 3, stderr  # the tiny model takes every demo part for a defect
+    assert events.read_text().endswith("}\n")
+    capture = cv2.VideoCapture(str(video))
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == len(lines(events))
+    assert capture.read()[0]
+
+
+def test_the_demo_needs_nothing(tmp_path: Path) -> None:
+    if not demo_model_path().is_file():
+        pytest.fail("the demo model is not in the package")
+    events = tmp_path / "events.jsonl"
+    result = run("--demo", "--no-window", "--max-frames", 40, "--jsonl", events)
+    assert result.returncode in (0, 3), result.stderr
+    assert len(lines(events)) == 40
+    assert "parts:" in result.stderr
+
+
+def test_doctor(tiny_model: Path) -> None:
+    result = run("--doctor", "--model", tiny_model)
+    assert result.returncode == 0, result.stdout
+    assert "CPUExecutionProvider" in result.stdout
+
+
+def test_help_names_exit_codes_and_keys() -> None:
+    text = run("--help").stdout
+    assert "Exit codes" in text
+    assert "Keys in the window" in text

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from aae_detect.geometry import fit_image, place, resize
+from aae_detect.preprocess import prepare
+from aae_detect.spec import FITS
+
+
+def test_stretch_fills_the_input() -> None:
+    placement = place((480, 640), (256, 256), "stretch")
+    assert placement.scale_yx == (256 / 480, 256 / 640)
+    assert placement.offset_yx == (0.0, 0.0)
+    assert placement.inside_xywh == (0, 0, 256, 256)
+
+
+def test_letterbox_keeps_the_shape_and_centres() -> None:
+    placement = place((480, 640), (256, 256), "letterbox")
+    assert placement.scale_yx == (0.4, 0.4)
+    assert placement.offset_yx == (32.0, 0.0)
+    assert placement.inside_xywh == (0, 32, 256, 192)
+
+
+def test_crop_keeps_the_shape_and_cuts_both_sides_alike() -> None:
+    placement = place((480, 640), (240, 240), "crop")
+    assert placement.scale_yx == (0.5, 0.5)
+    assert placement.offset_yx == (0.0, -40.0)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("frame_hw", [(480, 640), (640, 480), (101, 333), (31, 57), (1080, 1920), (40, 500)])
+def test_a_spot_lands_where_the_placement_says(fit: str, frame_hw: tuple[int, int]) -> None:
+    """A bright square in the middle of a dark frame comes out centred on the point that the affine map names."""
+    frame = np.full((*frame_hw, 3), 10, np.uint8)
+    height, width = frame_hw
+    half = max(2, min(frame_hw) // 8)
+    y0, x0, y1, x1 = height // 2 - half, width // 2 - half, height // 2 + half + 1, width // 2 + half + 1
+    frame[y0:y1, x0:x1] = 250
+    picture, placement = prepare(frame, (128, 96), fit)  # type: ignore[arg-type]
+    assert picture.shape == (128, 96, 3)
+    rows, columns = np.nonzero(picture[:, :, 0] > 130)
+    found = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+    expected = np.array(
+        [
+            (x0 + x1) / 2 * placement.scale_yx[1] + placement.offset_yx[1],
+            (y0 + y1) / 2 * placement.scale_yx[0] + placement.offset_yx[0],
+        ]
+    )
+    assert np.abs(found - expected).max() <= max(1.0, *placement.scale_yx)
+    assert np.abs(placement.to_frame(expected) - [(x0 + x1) / 2, (y0 + y1) / 2]).max() < 1e-9
+
+
+def test_letterbox_bars_are_black() -> None:
+    picture = fit_image(np.full((100, 200, 3), 200, np.uint8), place((100, 200), (64, 64), "letterbox"))
+    assert (picture[:16] == 0).all()
+    assert (picture[48:] == 0).all()
+    assert (picture[16:48] == 200).all()
+
+
+def test_shrinking_averages_and_does_not_alias() -> None:
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(resize(stripes, (64, 64)).astype(int) - 128).max() <= 1
+
+
+def test_a_mixed_resize_does_not_alias_either() -> None:
+    """OpenCV's INTER_AREA samples plainly when one axis grows; stripes would come out black or white."""
+    stripes = np.zeros((32, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(resize(stripes, (64, 64)).astype(int) - 128).max() <= 1
+
+
+def test_a_three_pixel_line_at_1080p_still_shows() -> None:
+    frame = np.full((1080, 1920, 3), 180, np.uint8)
+    frame[:, 1001:1004] = 20
+    picture, _ = prepare(frame, (256, 256), "stretch")
+    assert 180 - int(picture[:, :, 0].min(axis=1).max()) >= 30
+
+
+def test_the_same_size_is_left_alone() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert (prepare(frame, (64, 64), "stretch")[0] == frame).all()

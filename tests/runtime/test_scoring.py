@@ -1,0 +1,112 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aae_detect.detection import Verdict
+from aae_detect.geometry import place
+from aae_detect.scoring import find_regions, judge, map_to_frame, score_map
+from aae_detect.spec import FITS
+
+
+def spot_map(row: int, column: int, value: float = 5.0) -> np.ndarray:
+    result = np.zeros((16, 16), np.float32)
+    result[row, column] = value
+    return result
+
+
+def test_the_score_is_the_highest_value_where_the_mask_lets_it_count() -> None:
+    values = spot_map(3, 4)
+    assert score_map(values) == 5.0
+    mask = np.ones((16, 16), bool)
+    mask[3, 4] = False
+    assert score_map(values, mask) == 0.0
+    assert score_map(values, np.zeros((16, 16), bool)) == -math.inf
+
+
+def test_verdicts() -> None:
+    assert judge(2.0, 2.0) is Verdict.OK
+    assert judge(np.nextafter(2.0, 3.0), 2.0) is Verdict.NG
+    assert judge(math.nan, 2.0) is Verdict.UNKNOWN
+    assert judge(math.inf, 2.0) is Verdict.NG
+
+
+def test_a_spot_becomes_one_region_in_the_right_place() -> None:
+    placement = place((480, 640), (64, 64), "stretch")
+    (region,) = find_regions(spot_map(4, 12), 2.0, placement)
+    centre = (region.x + region.width / 2, region.y + region.height / 2)
+    assert centre == pytest.approx((12.5 * 40, 4.5 * 30), abs=10)
+    assert region.peak == 5.0
+    assert region.width <= 80
+    assert region.area_px <= region.width * region.height
+    inside = (region.contour_xy >= (region.x - 1, region.y - 1)) & (
+        region.contour_xy <= (region.x + region.width, region.y + region.height)
+    )
+    assert inside.all()
+
+
+def test_regions_are_sorted_by_peak_and_neighbouring_cells_are_one() -> None:
+    values = spot_map(2, 2, 3.0) + spot_map(12, 12, 9.0) + spot_map(2, 3, 4.0)
+    regions = find_regions(values, 2.0, place((64, 64), (64, 64), "stretch"))
+    assert [region.peak for region in regions] == [9.0, 4.0]
+
+
+def test_nothing_above_the_threshold_is_no_region() -> None:
+    assert find_regions(spot_map(3, 3, 2.0), 2.0, place((64, 64), (64, 64), "stretch")) == ()
+
+
+def test_a_mask_hides_regions() -> None:
+    mask = np.ones((16, 16), bool)
+    mask[:8] = False
+    values = spot_map(3, 3) + spot_map(12, 3)
+    (region,) = find_regions(values, 2.0, place((64, 64), (64, 64), "stretch"), mask)
+    assert region.y >= 32
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    fit=st.sampled_from(FITS),
+    frame_hw=st.tuples(st.integers(8, 300), st.integers(8, 300)),
+)
+def test_every_ng_map_has_a_region_and_every_region_lies_in_the_frame(
+    seed: int, fit: str, frame_hw: tuple[int, int]
+) -> None:
+    """However barely the score lies above the threshold, and wherever the peak is."""
+    values = np.random.default_rng(seed).random((16, 16), np.float32)
+    threshold = float(np.sort(values.ravel())[-2])
+    placement = place(frame_hw, (64, 64), fit)  # type: ignore[arg-type]
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    x, y = placement.to_frame(np.array([column * 4 + 2.0, row * 4 + 2.0]))
+    regions = find_regions(values, threshold, placement)
+    if 0 <= x < frame_hw[1] and 0 <= y < frame_hw[0]:  # what letterbox adds and crop cuts is not in the frame
+        assert regions
+        assert regions[0].peak == values.max()
+    for region in regions:
+        assert 0 <= region.x < region.x + region.width <= frame_hw[1]
+        assert 0 <= region.y < region.y + region.height <= frame_hw[0]
+
+
+def test_the_map_in_frame_coordinates_interpolates_between_cell_centres() -> None:
+    """A ramp over the cells is the same ramp over the frame, except at the rim, where nothing lies further out."""
+    ramp = np.tile(np.arange(16, dtype=np.float32), (16, 1))
+    mapped = map_to_frame(ramp, place((120, 320), (64, 64), "stretch"))
+    assert mapped.shape == (120, 320)
+    assert mapped.dtype == np.float32
+    expected = (np.arange(320) + 0.5) / 20 - 0.5
+    assert np.abs(mapped[60, 20:300] - expected[20:300]).max() < 0.05
+
+
+def test_the_map_of_a_letterboxed_frame_leaves_the_bars_out() -> None:
+    values = np.zeros((16, 16), np.float32)
+    values[:4] = values[12:] = 7.0  # the bars of a frame twice as wide as high
+    mapped = map_to_frame(values, place((100, 200), (64, 64), "letterbox"))
+    assert mapped[20:80].max() == 0.0
+
+
+def test_the_map_of_a_cropped_frame_lies_in_its_middle() -> None:
+    mapped = map_to_frame(spot_map(8, 8), place((64, 128), (64, 64), "crop"))
+    row, column = np.unravel_index(mapped.argmax(), mapped.shape)
+    assert (row, column) == pytest.approx((33.5, 65.5), abs=1)

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from aae_train.calibration import conformal_threshold, pictures_needed
+
+
+def test_the_quantile_by_hand() -> None:
+    """99 scores, 1 %: k = ceil(100 * 0.99) = 99, the highest. 199 scores: k = ceil(200 * 0.99) = 198."""
+    assert conformal_threshold(np.arange(1, 100), 0.01, "split").value == 99
+    assert conformal_threshold(np.arange(1, 200), 0.01, "split").value == 198
+    assert conformal_threshold(np.arange(1, 10), 0.2, "split").value == 8
+    assert conformal_threshold(np.arange(9, 0, -1), 0.2, "split").value == 8
+
+
+def test_enough_pictures_promise_what_was_asked() -> None:
+    threshold = conformal_threshold(np.arange(99.0), 0.01, "split")
+    assert threshold.calibration.promised_frr == 0.01
+    assert threshold.warning == ""
+
+
+def test_too_few_pictures_say_what_they_can_promise_and_what_it_would_take() -> None:
+    threshold = conformal_threshold(np.arange(20.0), 0.01, "cross-fit")
+    assert threshold.value == 19.0
+    assert threshold.calibration.promised_frr == pytest.approx(1 / 21)
+    assert "4.8%" in threshold.warning
+    assert "takes 99" in threshold.warning
+
+
+@pytest.mark.parametrize(("rate", "count"), [(0.01, 99), (0.05, 19), (0.5, 1), (0.001, 999), (0.3, 3)])
+def test_pictures_needed_is_the_smallest_count_that_keeps_the_promise(rate: float, count: int) -> None:
+    assert pictures_needed(rate) == count
+    assert conformal_threshold(np.arange(float(count)), rate, "split").calibration.promised_frr == rate
+    if count > 1:
+        assert conformal_threshold(np.arange(count - 1.0), rate, "split").calibration.promised_frr > rate
+
+
+@pytest.mark.parametrize(("count", "rate"), [(99, 0.01), (150, 0.01), (40, 0.05), (30, 0.1)])
+def test_the_realised_rate_keeps_the_promise_on_average(count: int, rate: float) -> None:
+    """Over many draws of scores, fresh ones are rejected at most as often as promised, and not far more rarely."""
+    rng = np.random.default_rng(0)
+    rejected = [
+        (rng.gamma(3, size=400) > conformal_threshold(rng.gamma(3, size=count), rate, "split").value).mean()
+        for _ in range(1000)
+    ]
+    standard_error = np.std(rejected) / np.sqrt(len(rejected))
+    assert np.mean(rejected) <= rate + 3 * standard_error
+    assert np.mean(rejected) >= rate - 1 / (count + 1) - 3 * standard_error

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from aae_detect.errors import ConfigError
+from aae_train.aae import AdversarialAutoencoder, Optimizers, train_step
+from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
+from aae_train.config import TrainConfig
+
+CONFIG = TrainConfig(data="x", input_hw=(32, 32), latent_channels=2)
+
+
+def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(7, dtype=torch.uint8)}
+    write_tensors(tmp_path / "x.safetensors", tensors, {"step": 3, "names": ["ä"]})
+    read, notes = read_tensors(tmp_path / "x.safetensors")
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+    assert notes == {"step": 3, "names": ["ä"]}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", bytes(100), b"\x80\x04\x95pickle"])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(ConfigError, match="not a file of aae-train or is damaged"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no file"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+def test_training_goes_on_as_if_it_had_never_stopped() -> None:
+    def steps(model: AdversarialAutoencoder, optimizers: Optimizers, first: int, last: int) -> None:
+        for step in range(first, last):
+            generator = torch.Generator().manual_seed(step)
+            picture = torch.rand(4, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
+            prior = torch.randn(4, CONFIG.latent_dim, generator=generator)
+            train_step(model, optimizers, picture, picture, prior, torch.autocast("cpu", enabled=False))
+
+    def fresh(seed: int) -> tuple[AdversarialAutoencoder, Optimizers]:
+        torch.manual_seed(seed)
+        model = AdversarialAutoencoder(CONFIG).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model, Optimizers(model, CONFIG)
+
+    unbroken, unbroken_optimizers = fresh(0)
+    steps(unbroken, unbroken_optimizers, 0, 6)
+
+    first, first_optimizers = fresh(0)
+    steps(first, first_optimizers, 0, 3)
+    packed = {name: tensor.clone().contiguous() for name, tensor in pack_training(first, first_optimizers).items()}
+    second, second_optimizers = fresh(1)
+    unpack_training(packed, second, second_optimizers)
+    steps(second, second_optimizers, 3, 6)
+    for name, tensor in unbroken.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_the_random_state_is_part_of_it() -> None:
+    model, optimizers = AdversarialAutoencoder(CONFIG), None
+    optimizers = Optimizers(model, CONFIG)
+    packed = pack_training(model, optimizers)
+    expected = torch.rand(3)
+    torch.rand(100)
+    unpack_training(packed, model, optimizers)
+    assert torch.equal(torch.rand(3), expected)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aae_detect.scoring import score_map
+from aae_train.detector_graph import DecoderGraph, DetectorGraph, EncoderGraph, blur_kernel, evidence
+from aae_train.place_statistics import fit_statistics
+
+
+class Gray(nn.Module):
+    """Draws plain gray whatever it is given."""
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(latent), 3, 32, 32)
+
+
+def gray_detector(centre: float = 0.0, spread: float = 1.0) -> DetectorGraph:
+    shape = (1, 2, 8, 8)
+    return DetectorGraph(nn.Flatten(), Gray(), torch.full(shape, centre), torch.full(shape, spread))
+
+
+def test_a_uniform_difference_by_hand() -> None:
+    """Gray level 255 is 1.0 away from the gray drawing in every pixel, so detail and shift are 1 everywhere."""
+    image = torch.full((1, 32, 32, 3), 255, dtype=torch.uint8)
+    anomaly_map, score, drawn = gray_detector(centre=0.25, spread=0.5)(image)
+    assert torch.allclose(anomaly_map, torch.full((1, 8, 8), 1.5), atol=1e-5)
+    assert score.item() == pytest.approx(1.5, abs=1e-5)
+    assert drawn.shape == (1, 32, 32, 3)
+    assert drawn.dtype == torch.uint8
+    assert drawn.unique().tolist() == [128]  # 127.5, rounded to even
+
+
+def test_noise_counts_as_detail_and_averages_out_of_shift() -> None:
+    picture = torch.zeros(1, 3, 64, 64)
+    picture[..., ::2] = 0.5
+    picture[..., 1::2] = -0.5
+    detail, shift = evidence(picture, torch.zeros_like(picture), blur_kernel())[0]
+    assert torch.allclose(detail, torch.full((16, 16), 0.5), atol=1e-6)
+    assert shift.abs().max() < 1e-6
+
+
+def test_a_defect_at_the_rim_counts_like_one_in_the_middle() -> None:
+    def peak(row: int, column: int) -> float:
+        picture = torch.zeros(1, 3, 64, 64)
+        picture[..., row : row + 4, column : column + 4] = 1.0
+        return float(evidence(picture, torch.zeros_like(picture), blur_kernel()).max())
+
+    assert peak(0, 0) >= peak(32, 32)
+
+
+def test_the_score_is_what_the_device_computes_from_the_map() -> None:
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8))
+    maps, scores, _ = gray_detector()(image)
+    assert scores.tolist() == [score_map(m.numpy()) for m in maps]
+
+
+def test_encoder_and_decoder_take_and_give_what_the_detector_does() -> None:
+    image = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 1, 3).expand(1, 32, 32, 3)
+    code = EncoderGraph(nn.Flatten())(image)
+    assert code.min() == -1.0
+    assert code.max() == 1.0
+    picture = DecoderGraph(nn.Unflatten(1, (3, 32, 32)))(code)
+    assert torch.equal(picture, image)
+
+
+def test_statistics_of_many_pictures_are_those_of_each_place() -> None:
+    rng = np.random.default_rng(0)
+    means = np.zeros((1, 2, 8, 8), np.float32)
+    means[:, :, :, 4:] = 5.0
+    sample = fit_statistics((means + rng.normal(0, 0.5, (2000, 2, 8, 8))).astype(np.float32))
+    assert np.abs(sample.centre[0, :, :, 0]).max() < 0.1
+    assert np.abs(sample.centre[0, :, :, 7] - 5).max() < 0.1
+    # 0.5 of their own, and a floor of a quarter of the whole map's spread, which is about 2.5
+    assert np.abs(sample.spread[0, :, :, 0] - 0.64).max() < 0.1
+
+
+def test_statistics_of_few_pictures_lean_on_the_whole_map() -> None:
+    rng = np.random.default_rng(0)
+    sample = fit_statistics(rng.normal(3, 1, (2, 2, 16, 16)).astype(np.float32))
+    assert np.abs(sample.centre - 3).max() < 0.5
+    assert sample.spread.min() > 0.7
+    maps = sample.standardise(rng.normal(3, 1, (50, 2, 16, 16)).astype(np.float32))
+    assert maps.shape == (50, 16, 16)
+    assert 0.3 < maps.mean() < 0.9  # the larger of two standard normal numbers averages 0.56
+
+
+def test_a_place_that_never_varied_does_not_divide_by_zero() -> None:
+    flat = np.zeros((10, 2, 8, 8), np.float32)
+    assert np.isfinite(fit_statistics(flat).standardise(flat + 0.1)).all()
