@@ -26,6 +26,7 @@ from aae_detect.loop import Output, Summary, run_loop, stopping
 from aae_detect.outputs import Drawer, EventOutput, NgOutput, VideoOutput, WindowOutput
 from aae_detect.session import ProviderChoice
 from aae_detect.sources import open_source
+from aae_detect.window import KEYS_HELP
 
 _DEFAULT_FPS = 25.0
 """Of a saved video, where the source does not tell its own."""
@@ -69,6 +70,8 @@ def run(settings: Settings) -> int:
         _say(
             f"{source.name}: {detector.spec.family} {width}x{height} on {detector.provider}, NG above {detector.threshold:.4g}"
         )
+        if window:
+            _say(f"keys: {KEYS_HELP}")
         stop = threading.Event()
         with _stop_on_signals(stop):
             end_watch = stopping(source, stop) if source.live else None

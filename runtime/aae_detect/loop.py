@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
@@ -128,8 +129,9 @@ def run_loop(
             if not all([output.take(judged) for output in outputs]):  # a list: every output gets the frame
                 break
     finally:
-        for output in outputs:
-            output.close()
+        with ExitStack() as closing:  # closes every one, also where one of them fails
+            for output in reversed(outputs):
+                closing.callback(output.close)
     if summary.failure is None and summary.frames == 0 and not stop.is_set():
         summary.failure = SourceError(f"{source.name} gave no frame at all")
     summary.seconds = perf_counter() - start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -100,7 +101,9 @@ class NgOutput:
         return True
 
     def close(self) -> None:
-        """Nothing is left open between frames."""
+        """Say so where pictures could not be saved."""
+        if self._folder.problem:
+            print(f"warning: {self._folder.problem}", file=sys.stderr)
 
 
 class WindowOutput:
@@ -136,4 +139,7 @@ class WindowOutput:
             self._drawer.heat_map = not self._drawer.heat_map
         elif action is Action.SNAPSHOT:
             name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{judged.frame.index:06d}.png"
-            (self._snapshots / name).write_bytes(cv2.imencode(".png", self._drawer.draw(judged))[1].tobytes())
+            try:
+                (self._snapshots / name).write_bytes(cv2.imencode(".png", self._drawer.draw(judged))[1].tobytes())
+            except OSError as error:  # no reason to stop judging
+                print(f"warning: snapshot not saved: {error}", file=sys.stderr)

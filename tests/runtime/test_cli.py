@@ -42,9 +42,7 @@ def parts(tmp_path: Path) -> Path:
 
 def test_a_folder_of_pictures(tiny_model: Path, parts: Path, tmp_path: Path) -> None:
     events, ng, video = tmp_path / "events.jsonl", tmp_path / "ng", tmp_path / "overlay.avi"
-    result = run(
-        "--source", parts, "--model", tiny_model, "--jsonl", events, "--save-ng", ng, "--save-video", video
-    )
+    result = run("--source", parts, "--model", tiny_model, "--jsonl", events, "--save-ng", ng, "--save-video", video)
     assert result.returncode == 3, result.stderr
     assert [event["verdict"] for event in lines(events)] == ["OK", "NG", "OK"]
     assert [Path(str(event["source"])).name for event in lines(events)] == ["1.png", "2.png", "10.png"]

@@ -55,7 +55,9 @@ def test_each_player_steps_alone_with_the_others_frozen() -> None:
     for name, optimizer in optimizers.named().items():
 
         def look(*_: object, name: str = name) -> None:
-            with_gradient = {part for part, net in model.named_children() if any(p.grad is not None for p in net.parameters())}
+            with_gradient = {
+                part for part, net in model.named_children() if any(p.grad is not None for p in net.parameters())
+            }
             seen.append((name, with_gradient))
 
         optimizer.register_step_pre_hook(look)
@@ -87,7 +89,9 @@ def test_a_players_step_changes_its_own_networks_only(player: str, changes: set[
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     picture = torch.rand(4, 3, 32, 32)
     train_step(model, optimizers, picture, picture, torch.randn(4, CONFIG.latent_dim), EXACT)
-    changed = {name.split(".")[0] for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    changed = {
+        name.split(".")[0] for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+    }
     assert changed == changes
 
 

@@ -1,0 +1,100 @@
+"""Accuracy over many sets: trains with the default settings, exports, and measures `detector.onnx` through the runtime.
+
+usage: python benchmarks/accuracy.py --data ROOT --sets a,b --minutes 15 --json FILE
+
+A row per set and seed is written as soon as it is finished, and rows that are in FILE already are kept, so that an
+interrupted measurement goes on where it stopped. Runs lie in --work, which may be deleted afterwards. One recipe for all
+sets: there is no option per set, and nothing is chosen on test pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+_MEAN_KEYS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30", "aupro_05")
+
+
+@click.command()
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), envvar="AAE_DATA", required=True)
+@click.option("--sets", "set_names", required=True, help="Names of folders under DATA, separated by commas.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per set.")
+@click.option("--minutes", type=float, default=15.0, show_default=True, help="Training time per run.")
+@click.option("--work", type=click.Path(path_type=Path), default=Path("runs/accuracy"), show_default=True)
+@click.option("--json", "target", type=click.Path(path_type=Path), required=True, help="File of rows, added to.")
+def main(data: Path, set_names: str, seeds: int, minutes: float, work: Path, target: Path) -> None:
+    """Measure the default recipe on labelled sets in MVTec AD layout."""
+    document: dict[str, Any] = json.loads(target.read_text()) if target.is_file() else {"rows": []}
+    rows: list[dict[str, Any]] = document["rows"]
+    names = [name.strip() for name in set_names.split(",")]
+    command = f"python benchmarks/accuracy.py --sets {set_names} --seeds {seeds} --minutes {minutes:g} --json FILE"
+    for name in names:
+        for seed in range(seeds):
+            if any((row["set"], row["seed"], row["minutes"]) == (name, seed, minutes) for row in rows):
+                continue
+            row = _measure(data / name, seed, minutes, work / f"{name}-{seed}")
+            rows.append({"set": name, "seed": seed, "minutes": minutes, **row})
+            _write(target, command, rows)
+            click.echo(
+                f"{name:20s} seed {seed}: image AUROC {row['image_auroc']:.3f}, pixel AUROC {row['pixel_auroc']}"
+            )
+    _write(target, command, rows)
+
+
+def _measure(data: Path, seed: int, minutes: float, run: Path) -> dict[str, Any]:
+    """Train, export and measure one run; one that was interrupted goes on."""
+    resume = ["--resume"] if (run / "config.json").is_file() else []
+    _call("aae_train.cli", data, "--out", run, "--minutes", minutes, "--seed", seed, *resume)
+    _call("aae_export.cli", run)
+    detector = run / "export" / "detector.onnx"
+    _call("aae_detect.bench.cli", "accuracy", detector, data, "--json", run / "accuracy.json", "--threads", 2)
+    _call("aae_detect.bench.cli", "latency", detector, "--json", run / "latency.json", "--threads", 2)
+    accuracy: dict[str, Any] = json.loads((run / "accuracy.json").read_text())
+    latency: dict[str, Any] = json.loads((run / "latency.json").read_text())["rows"][0]
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    del accuracy["command"]  # names folders of this machine; the command that counts stands over all rows
+    return {
+        **accuracy,
+        "inference_ms": latency["inference_ms"],
+        "training": {key: metrics[key] for key in ("steps", "training_seconds", "pictures", "select_score", "latent")},
+        "calibration": metrics["calibration"],
+        "commit": _commit(),
+    }
+
+
+def _call(module: str, *arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", module, *map(str, arguments)], check=True)
+
+
+def _commit() -> str:
+    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()
+
+
+def _write(target: Path, command: str, rows: list[dict[str, Any]]) -> None:
+    """Write all rows and the mean over sets, each set's seeds averaged first."""
+    by_set: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_set.setdefault(row["set"], []).append(row)
+    mean = {
+        key: statistics.mean(statistics.mean(row[key] for row in of_set) for of_set in by_set.values())
+        for key in _MEAN_KEYS
+        if all(row[key] is not None for row in rows)
+    }
+    document = {"command": command, "date": time.strftime("%Y-%m-%d"), "rows": rows, "mean": mean}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    os.replace(partial, target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Whole training runs, small ones: what they leave behind, and that stopping loses nothing."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aae_detect.demo import DemoCamera
+from aae_train.checkpoint import read_tensors
+from aae_train.config import TrainConfig
+from aae_train.run_folder import read_trained
+
+STEPS = 100
+SMALL = ("--size", "32", "--batch-size", "4")
+
+
+def train(*arguments: object, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aae_train.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout)
+
+
+def write_pictures(folder: Path, count: int, seed: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    camera = DemoCamera(seed, size_hw=(120, 160), defect_rate=0.0)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number}.png"), camera.render(number * 7)[0])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "many", 64)
+
+
+@pytest.fixture(scope="module")
+def finished(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unbroken run."""
+    cwd = tmp_path_factory.mktemp("run")
+    result = train(many, *SMALL, "--steps", STEPS, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    assert "next: aae-export runs/many-1" in result.stdout
+    return cwd / "runs" / "many-1"
+
+
+def test_the_run_folder_holds_what_was_promised(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "config.json",
+        "split.json",
+        "model.safetensors",
+        "history.csv",
+        "metrics.json",
+        "training_curves.png",
+        "contact_sheet.png",
+    }
+    config = TrainConfig.load(finished)
+    assert (config.input_hw, config.steps, config.batch_size) == ((32, 32), STEPS, 4)
+    split = json.loads((finished / "split.json").read_text())
+    parts = [split["train"], split["select"], split["calibrate"]]
+    everything = [name for part in parts for name in part]
+    assert len(everything) == len(set(everything)) == 64
+    assert all(parts)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["calibration"]["method"] == "split"
+    assert metrics["calibration"]["count"] == len(split["calibrate"])
+    assert metrics["threshold"] <= metrics["calibration"]["score_max"]
+    with (finished / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows if row["reconstruction"]] == [1, *range(10, STEPS + 1, 10)]
+    assert sum(bool(row["select_score"]) for row in rows) == 10
+    for name in ("training_curves.png", "contact_sheet.png"):
+        assert cv2.imread(str(finished / name)).size > 10_000
+
+
+def test_the_threshold_rests_on_the_calibrate_pictures_alone(finished: Path, many: Path) -> None:
+    """Computed again from the files: scores of the calibrate pictures by the trained detector."""
+    import torch
+
+    from aae_train.pictures import load_picture
+
+    trained = read_trained(finished)
+    names = json.loads((finished / "split.json").read_text())["calibrate"]
+    images = np.stack([load_picture(many / name, (32, 32)) for name in names])
+    with torch.no_grad():
+        scores = trained.detector(torch.from_numpy(images))[1].numpy()
+    assert trained.threshold.value == pytest.approx(float(scores.max()), rel=1e-4)
+
+
+def test_same_seed_same_weights_another_seed_others(finished: Path, many: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        assert train(many, *SMALL, "--steps", STEPS, "--seed", seed, "--out", f"r{seed}", cwd=tmp_path).returncode == 0
+    expected = (finished / "model.safetensors").read_bytes()
+    assert (tmp_path / "r0" / "model.safetensors").read_bytes() == expected
+    assert (tmp_path / "r1" / "model.safetensors").read_bytes() != expected
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, "ended before there was anything to kill"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_was_killed_and_resumed_has_the_weights_of_an_unbroken_one(
+    finished: Path, many: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    # A checkpoint after every step, so that the kill finds one while the run still goes.
+    program = "from aae_train import cli, stage; stage.CHECKPOINT_SECONDS = 0.0; cli.main()"
+    command = [sys.executable, "-c", program, str(many), *SMALL, "--steps", str(STEPS), "--out", "broken"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        wait_for(tmp_path / "broken" / "checkpoint.safetensors", process)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "--resume" in out
+    assert not (tmp_path / "broken" / "model.safetensors").exists()
+    step = read_tensors(tmp_path / "broken" / "checkpoint.safetensors")[1]["step"]
+    assert 1 <= step < STEPS
+    result = train(many, *SMALL, "--steps", STEPS, "--out", "broken", "--resume", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "broken" / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+    again = train(many, *SMALL, "--steps", STEPS, "--out", "broken", "--resume", cwd=tmp_path)
+    assert "is finished" in again.stdout
+
+
+def test_few_pictures_are_cross_fitted(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "few", 7)
+    result = train(data, *SMALL, "--steps", 3, "--out", "r", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "7 calibration pictures can promise a false-reject rate of 12.5%" in " ".join(result.stderr.split())
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    assert metrics["calibration"]["method"] == "cross-fit"
+    assert metrics["pictures"]["folds"] in ([3, 2, 2], [2, 3, 2], [2, 2, 3])
+    with (tmp_path / "r" / "history.csv").open() as file:
+        assert {row["stage"] for row in csv.DictReader(file)} == {"fold-1", "fold-2", "fold-3", "final"}
+    weights = [
+        read_tensors(path)[0]["encoder.to_latent.weight"] for path in sorted((tmp_path / "r" / "folds").iterdir())
+    ]
+    assert not np.array_equal(weights[0].numpy(), weights[1].numpy())
+    assert read_trained(tmp_path / "r").threshold.calibration.count == 7
+
+
+def test_mvtec_layout_reads_nothing_but_good_pictures(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "train" / "good", 62)
+    write_pictures(tmp_path / "set" / "validation" / "good", 24, seed=5)
+    (tmp_path / "set" / "test" / "broken").mkdir(parents=True)
+    (tmp_path / "set" / "test" / "broken" / "x.png").write_bytes(b"would be refused if it were read")
+    result = train("set", *SMALL, "--minutes", 0.02, "--out", "r", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    split = json.loads((tmp_path / "r" / "split.json").read_text())
+    assert len(split["calibrate"]) == 24
+    assert all(name.startswith("validation/good/") for name in split["calibrate"])
+    assert all(name.startswith("train/good/") for name in split["train"] + split["select"])
+
+
+def test_dry_run_writes_nothing(many: Path, tmp_path: Path) -> None:
+    result = train(many, *SMALL, "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "64 good pictures" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_say_what_to_do(many: Path, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write_pictures(tmp_path / "one", 1)
+    broken = write_pictures(tmp_path / "broken", 5)
+    (broken / "3.png").write_bytes((broken / "3.png").read_bytes()[:100])
+    cases: list[tuple[list[object], str]] = [
+        ([tmp_path / "empty"], "holds no pictures"),
+        ([tmp_path / "nowhere"], "expected a folder"),
+        ([tmp_path / "one"], "at least 2"),
+        ([broken], "3.png"),
+        ([many, "--size", "100"], "nearest: 96x96"),
+        ([many, "--size", "1e3"], "neither a number"),
+        ([many, "--steps", 5, "--minutes", 1], "either --steps or --minutes"),
+        ([many, "--out", finished], "continue with --resume"),
+        ([many, "--resume"], "no run"),
+        ([many, "--out", tmp_path / "r", "--resume"], "no config.json"),
+        ([many, "--out", finished, "--resume", "--seed", 3], "seed was 0, now 3"),
+    ]
+    for arguments, message in cases:
+        result = train(*arguments, cwd=tmp_path)
+        assert result.returncode == 2, (arguments, result.stderr)
+        assert message in " ".join(result.stderr.split()), (arguments, result.stderr)
+        assert "Traceback" not in result.stderr
+    result = train(broken, *SMALL, "--steps", 1, "--skip-unreadable", "--out", "s", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "3.png" in result.stderr
