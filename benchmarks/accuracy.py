@@ -2,8 +2,8 @@
 
 usage: python benchmarks/accuracy.py --data ROOT --sets a,b --minutes 15 --json FILE
 
-A row per set and seed is written as soon as it is finished, and rows that are in FILE already are kept, so that an
-interrupted measurement goes on where it stopped. Runs lie in --work, which may be deleted afterwards. One recipe for all
+A row per set and seed is written as soon as it is finished, and rows that are in FILE already are kept: an interrupted
+measurement goes on where it stopped. Runs lie in --work, which may be deleted afterwards. One recipe for all
 sets: there is no option per set, and nothing is chosen on test pictures.
 """
 

@@ -1,4 +1,4 @@
-"""Calls detector.onnx with nothing but onnxruntime, OpenCV and numpy: python plain_onnxruntime.py detector.onnx PICTURE"""
+"""Calls detector.onnx without aae-detect. Usage: python plain_onnxruntime.py detector.onnx PICTURE."""
 
 import json
 import sys

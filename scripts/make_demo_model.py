@@ -21,6 +21,7 @@ STEPS = 5000
 
 
 def main() -> None:
+    """Do it."""
     work = Path(sys.argv[1])
     steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
     pictures, run = work / "pictures", work / "run"

@@ -67,9 +67,8 @@ def run(settings: Settings) -> int:
     try:
         outputs, tally = _open_outputs(settings, detector, source, window)
         height, width = detector.spec.input_hw
-        _say(
-            f"{source.name}: {detector.spec.family} {width}x{height} on {detector.provider}, NG above {detector.threshold:.4g}"
-        )
+        model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
+        _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         if window:
             _say(f"keys: {KEYS_HELP}")
         stop = threading.Event()

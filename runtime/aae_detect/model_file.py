@@ -1,7 +1,7 @@
 """Reads an ONNX file just far enough to refuse it: protobuf wire format, no `onnx` package.
 
-The device must say no to a foreign, truncated or unsafe file before ONNX Runtime opens it, and the `onnx` package is not
-on the device. An ONNX file is one protobuf message; its wire format is a list of (field number, type, value), and the
+The device must say no to a foreign, truncated or unsafe file before ONNX Runtime opens it, and the `onnx` package is
+not on the device. An ONNX file is one protobuf message: on the wire a list of (field number, type, value), and the
 few field numbers that matter here are fixed by https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 """
 

@@ -46,7 +46,7 @@ def to_bgr8(image: Any, bits: int | None = None) -> NDArray[np.uint8]:
         raise FrameError(f"a frame has shape {image.shape}, expected HxW, HxWx1, HxWx3 (BGR) or HxWx4 (BGRA)")
     if image.dtype == np.uint16:
         depth = 16 if bits is None else bits
-        # Rounded and saturated: a 12-bit camera that sends more than 4095 has lied about its depth, not wrapped to black.
+        # Rounded and saturated: a 12-bit camera that sends more than 4095 has lied, and must not wrap to black.
         image = cv2.convertScaleAbs(image, alpha=255.0 / (2**depth - 1))
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)

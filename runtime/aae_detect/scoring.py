@@ -38,7 +38,7 @@ def find_regions(
 ) -> tuple[Region, ...]:
     """Find the connected places above the threshold.
 
-    The map is enlarged to the model's input size, not to the frame's, so that a 4K frame costs no more than a small one.
+    The map is enlarged to the model's input size, not to the frame's: a 4K frame costs no more than a small one.
 
     Args:
         anomaly_map: (h, w) float32.

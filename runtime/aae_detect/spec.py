@@ -45,7 +45,7 @@ class GoldenSample:
     """A small good picture with the score that it must give: proves graph, provider and machine at once."""
 
     picture_png_base64: str
-    """PNG, 8-bit BGR, a whole fraction of the input size; blown up by repeating pixels, so no resampling is involved."""
+    """PNG, 8-bit BGR, a whole fraction of the input size; blown up by repeating pixels, without resampling."""
 
     score: float
     """`anomaly_score` of that picture, computed by ONNX Runtime on a CPU in fp32."""

@@ -1,7 +1,7 @@
 """Makes tests/data/tiny.onnx: a detector so simple that its answers can be worked out by hand.
 
 Its reconstruction is plain gray (127). Its map is the mean absolute difference to that over cells of 4x4 pixels and
-three channels, divided by 16; so a gray picture scores 0 and a white cell scores 8. Input 64x64, map 16x16, threshold 2.
+three channels, divided by 16; so a gray picture scores 0 and a white cell 8. Input 64x64, map 16x16, threshold 2.
 
 usage: python tests/data/make_tiny.py        needs onnx; writes beside itself
 """

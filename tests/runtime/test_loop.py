@@ -19,7 +19,7 @@ class ListSource:
 
     name, live, fps = "list", False, 0.0
 
-    def __init__(self, *items: np.ndarray | None | SourceError) -> None:
+    def __init__(self, *items: np.ndarray | SourceError | None) -> None:
         self._items = list(items)
         self.index = -1
         self.closed = False

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def reconstruction_loss(picture: Tensor, reconstruction: Tensor) -> Tensor:
-    """mean |x - x'| + 4 mean (x - x')^2.
+    """Mean |x - x'| + 4 mean (x - x')^2.
 
-    The absolute error keeps fine texture sharp. The squared one outweighs it where a difference exceeds an eighth of the
-    range of values: so small things that are drawn quite wrongly, such as a hole or a colour, are learned first.
+    The absolute error keeps fine texture sharp. The squared one outweighs it where a difference exceeds an eighth of
+    the range of values: so small things that are drawn quite wrongly, such as a hole or a colour, are learned first.
 
     Args:
         picture: (B, 3, H, W) in [-1, 1].

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 WIDTHS = (24, 48, 80, 112)
 """Channels at 1/2, 1/4, 1/8 and 1/16 of the input size."""
 
-CODE_STEP = 2 ** len(WIDTHS)
+CODE_STEP: int = 2 ** len(WIDTHS)
 """Input pixels a side of one place of the code. Coarser codes (32) take several times as long to learn parts that move:
 after 700 steps holes were still missing that a code of 16 draws after 500."""
 

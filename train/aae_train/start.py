@@ -2,8 +2,8 @@
 
 Without layers that normalise, a deep chain starts with signals that shrink at every step: the code comes out forty
 times narrower than its prior, and training spends its first thousand steps on nothing but scale. One pass over real
-pictures mends that (data-dependent initialization: Salimans & Kingma, arXiv 1602.07868; Mishkin & Matas, arXiv 1511.06422), and
-costs nothing afterwards.
+pictures mends that (data-dependent initialization: Salimans & Kingma, arXiv 1602.07868; Mishkin & Matas, arXiv
+1511.06422), and costs nothing afterwards.
 """
 
 from __future__ import annotations
