@@ -15,7 +15,9 @@ from pathlib import Path
 from aae_detect.app import demo_model_path
 from aae_detect.demo import save_pictures
 
-PICTURES = 1200
+PICTURES = 1500
+SIZE = "256x352"
+"""About the shape of the camera's 480x640 frames, so that thin scratches keep their width."""
 SEED = 1
 STEPS = 5000
 
@@ -27,7 +29,18 @@ def main() -> None:
     pictures, run = work / "pictures", work / "run"
     if not pictures.is_dir():
         save_pictures(pictures, PICTURES, SEED)
-    train = [sys.executable, "-m", "aae_train.cli", str(pictures), "--out", str(run), "--steps", str(steps)]
+    train = [
+        sys.executable,
+        "-m",
+        "aae_train.cli",
+        str(pictures),
+        "--out",
+        str(run),
+        "--size",
+        SIZE,
+        "--steps",
+        str(steps),
+    ]
     subprocess.run([*train, *(["--resume"] if run.is_dir() else [])], check=True)
     subprocess.run([sys.executable, "-m", "aae_export.cli", str(run)], check=True)
     demo_model_path().parent.mkdir(exist_ok=True)

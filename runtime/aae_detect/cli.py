@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,10 +33,8 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    envvar="AAE_DETECT_MODEL",
-    show_envvar=True,
     metavar="FILE",
-    help="detector.onnx, from aae-export.",
+    help="detector.onnx, from aae-export.  [default: what AAE_DETECT_MODEL names]",
 )
 @click.option("--camera", type=click.IntRange(min=0), metavar="N", help="Camera by its number; the same as --source N.")
 @click.option(
@@ -115,7 +114,7 @@ def main(
         from aae_detect.app import Settings, run
 
         settings = Settings(
-            model=model,
+            model=model or _model_of_environment(demo),
             source=_one_source(camera, source, demo),
             demo=demo,
             provider=provider,  # type: ignore[arg-type]  # click.Choice holds it to the names
@@ -130,6 +129,12 @@ def main(
             max_frames=max_frames,
         )
         sys.exit(run(settings))
+
+
+def _model_of_environment(demo: bool) -> Path | None:
+    """Read AAE_DETECT_MODEL; the demo leaves it alone, because it shows the shipped model."""
+    named = os.environ.get("AAE_DETECT_MODEL", "")
+    return Path(named) if named and not demo else None
 
 
 def _one_source(camera: int | None, source: str | None, demo: bool) -> str:

@@ -2,12 +2,12 @@
 
 Two kinds of evidence come from picture and drawing, each a number per cell of 4x4 pixels:
 
-    detail:  mean |x - x'|        catches texture that the drawing lacks, scratches among them
-    shift:   |mean of (x - x')|   catches faint colour over an area; sensor noise averages out of it
+    detail:  sqrt(mean of (x - x')^2)   catches what is thin or sharp, such as a scratch; squares let few pixels count
+    shift:   |mean of (x - x')|         catches faint colour over an area; sensor noise averages out of it
 
-Each is blurred a little and standardised per place by how it behaves on good pictures that training never saw, so that
-an edge that is always hard to draw does not look like a defect. The map is the larger of the two, in standard
-deviations.
+Each is blurred a little, detail less, so that a thin line is not spread out, and standardised per place by how it behaves
+on good pictures that training never saw, so that an edge that is always hard to draw does not look like a defect. The
+map is the larger of the two, in standard deviations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ CELL = 4
 """Pixels a side of one cell of the map."""
 
 EVIDENCE = ("detail", "shift")
-_BLUR_SIGMA = 1.0
+_BLUR_SIGMAS = (0.7, 1.0)
+"""Cells, for detail and shift. Chosen on the demo camera: against 1.0 for both and mean |x - x'|, it finds twice as
+many scratches at the same false-reject rate."""
+
 _BLUR_RADIUS = 2
 
 
@@ -111,7 +114,7 @@ def evidence(picture: Tensor, drawn: Tensor, blur: Tensor) -> Tensor:
         (N, 2, H/4, W/4): detail and shift, not standardised.
     """
     difference = picture - drawn
-    detail = F.avg_pool2d(difference.abs().mean(dim=1, keepdim=True), CELL)
+    detail = F.avg_pool2d(difference.square().mean(dim=1, keepdim=True), CELL).sqrt()
     shift = F.avg_pool2d(difference, CELL).abs().mean(dim=1, keepdim=True)
     cells = torch.cat([detail, shift], dim=1)
     # Edges are repeated, not padded with zeros: a border of zeros would hide defects at the rim.
@@ -120,8 +123,7 @@ def evidence(picture: Tensor, drawn: Tensor, blur: Tensor) -> Tensor:
 
 
 def blur_kernel() -> Tensor:
-    """Return a Gaussian of sigma 1 cell for each kind of evidence, (2, 1, 5, 5), sum 1."""
+    """Return a Gaussian for each kind of evidence, (2, 1, 5, 5), each of sum 1."""
     offsets = torch.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1, dtype=torch.float32)
-    line = torch.exp(-0.5 * (offsets / _BLUR_SIGMA) ** 2)
-    kernel = torch.outer(line, line)
-    return (kernel / kernel.sum()).expand(len(EVIDENCE), 1, -1, -1).clone()
+    lines = [torch.exp(-0.5 * (offsets / sigma) ** 2) for sigma in _BLUR_SIGMAS]
+    return torch.stack([torch.outer(line, line)[None] / line.sum() ** 2 for line in lines])
