@@ -29,11 +29,11 @@ from aae_detect.preprocess import prepare, to_bgr8
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
+from aae_train.calibration import colour_scale
 from aae_train.detector_graph import CELL, DecoderGraph, EncoderGraph
 from aae_train.pictures import find_pictures
 from aae_train.prior import NAME as PRIOR
 from aae_train.prior import sample_prior
-from aae_train.run import colour_scale
 from aae_train.run_folder import TrainedModel, read_trained
 from aae_train.split import Split
 

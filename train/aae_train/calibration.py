@@ -63,3 +63,11 @@ def conformal_threshold(scores: NDArray[np.floating], target_frr: float, method:
 def pictures_needed(target_frr: float) -> int:
     """Return how many calibration pictures the rate takes: the smallest n with 1 / (n + 1) <= rate."""
     return math.ceil(1 / target_frr - 1 - 1e-9)
+
+
+def colour_scale(threshold: float) -> tuple[float, float]:
+    """Return the map values of the coldest and the hottest colour: from the average good place to twice the threshold.
+
+    Zero is the centre of the good pictures, because the map is standardised.
+    """
+    return 0.0, 2.0 * max(threshold, 1.0)

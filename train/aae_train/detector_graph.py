@@ -5,9 +5,9 @@ Two kinds of evidence come from picture and drawing, each a number per cell of 4
     detail:  sqrt(mean of (x - x')^2)   catches what is thin or sharp, such as a scratch; squares let few pixels count
     shift:   |mean of (x - x')|         catches faint colour over an area; sensor noise averages out of it
 
-Each is blurred a little, detail less, so that a thin line is not spread out, and standardised per place by how it behaves
-on good pictures that training never saw, so that an edge that is always hard to draw does not look like a defect. The
-map is the larger of the two, in standard deviations.
+Each is blurred a little, detail less, so that a thin line is not spread out, and standardised per place by how it
+behaves on good pictures that training never saw, so that an edge that is always hard to draw does not look like a
+defect. The map is the larger of the two, in standard deviations.
 """
 
 from __future__ import annotations

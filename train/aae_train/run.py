@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from aae_detect import __version__
 from aae_detect.errors import ConfigError
-from aae_train.aae import AdversarialAutoencoder
-from aae_train.calibration import Threshold, conformal_threshold
-from aae_train.checkpoint import read_tensors, write_tensors
-from aae_train.compute import choose_device, make_autocast, to_pictures
+from aae_detect.whole_file import write_whole
+from aae_train.checkpoint import write_tensors
+from aae_train.compute import choose_device, make_autocast
 from aae_train.config import TrainConfig
-from aae_train.figures import Sample, contact_sheet, training_curves
+from aae_train.figures import training_curves
+from aae_train.finish import Finisher
 from aae_train.pictures import PictureReport, check_pictures, find_pictures
-from aae_train.place_statistics import PlaceStatistics, fit_statistics
-from aae_train.run_folder import MODEL_FILE, build_detector, write_history, write_json, write_model
-from aae_train.select_score import measure_evidence
+from aae_train.run_folder import MODEL_FILE, fold_file, write_history, write_json, write_model
 from aae_train.split import Split, split_pictures
 from aae_train.stage import Listener, Stage, StageTrainer
-
-_SAMPLES = 12
 
 
 class Run:
@@ -74,23 +63,23 @@ class Run:
             False where `stop` ended it early; `resume` continues it then.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "split.json").write_text(self.split.to_json(self.names), encoding="utf-8")
-        (self.out / "config.json").write_text(self.config.to_json(), encoding="utf-8")
+        write_whole(self.out / "split.json", self.split.to_json(self.names))
+        write_whole(self.out / "config.json", self.config.to_json())
         checkpoint = self.out / "checkpoint.safetensors"
         config = self.config
         if config.minutes is not None:  # the time is for the whole run
             config = replace(config, minutes=config.minutes / len(self.stages))
         history = _read_finished_history(self.out)
         for stage in self.stages[:-1]:
-            fold_file = self.out / "folds" / f"{stage.name}.safetensors"
-            if not fold_file.is_file():
+            fold = fold_file(self.out, stage.name)
+            if not fold.is_file():
                 trainer = StageTrainer(config, stage, self.pictures.store, self.device)
                 if not _train_stage(trainer, checkpoint, stop, listener):
                     return False
                 history += _rows(trainer)
                 write_history(self.out / "history.csv", history)
-                fold_file.parent.mkdir(exist_ok=True)
-                write_tensors(fold_file, trainer.chosen().state_dict(), {"stage": stage.name})
+                fold.parent.mkdir(exist_ok=True)
+                write_tensors(fold, trainer.chosen().state_dict(), {"stage": stage.name})
         trainer = StageTrainer(config, self.stages[-1], self.pictures.store, self.device)
         if not _train_stage(trainer, checkpoint, stop, listener):
             write_history(self.out / "history.csv", [*history, *_rows(trainer)])
@@ -103,15 +92,18 @@ class Run:
 
     def _finish(self, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
         """Measure the trained model on held-back pictures and write everything that a run leaves behind."""
+        finisher = Finisher(self.config, self.out, self.pictures.store, self.names, self.split, self.device)
         model = trainer.chosen()
-        statistics, scores = self._cross_fit() if self.split.folds else self._held_back(model)
-        threshold = conformal_threshold(scores, self.config.target_frr, self.split.method)
+        statistics, threshold = finisher.calibrate(model)
         if threshold.warning:
             self.warn(threshold.warning)
-        write_model(self.out / MODEL_FILE, model, statistics, threshold)
+        finisher.draw_contact_sheet(model, statistics, threshold)
         training_curves(history, self.out / "training_curves.png")
-        self._draw_contact_sheet(model, statistics, threshold)
-        write_json(self.out / "metrics.json", self._metrics(trainer, model, threshold))
+        metrics = finisher.metrics(model, threshold, trainer.progress)
+        metrics["pictures"]["skipped"] = len(self.pictures.skipped)
+        write_json(self.out / "metrics.json", {**metrics, "warnings": self.warnings})
+        # Last: a folder that holds it is finished, also for a run that was killed right here.
+        write_model(self.out / MODEL_FILE, model, statistics, threshold)
 
     def closing_words(self) -> str:
         """Say what came out, where it lies, and what to do next."""
@@ -134,89 +126,6 @@ class Run:
                 f"next: aae-export {self.out}",
             ]
         )
-
-    def _held_back(self, model: AdversarialAutoencoder) -> tuple[PlaceStatistics, NDArray[np.float32]]:
-        """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
-        statistics = fit_statistics(self._evidence(model, self.split.select))
-        return statistics, _scores(statistics, self._evidence(model, self.split.calibrate))
-
-    def _cross_fit(self) -> tuple[PlaceStatistics, NDArray[np.float32]]:
-        """Statistics and scores of pictures by the models that did not learn them.
-
-        Each picture's evidence comes from the model of its fold, and is standardised by the statistics of the other
-        folds' pictures, so that it took no part in anything that it is scored by.
-        """
-        folds = []
-        for number, fold in enumerate(self.split.folds, start=1):
-            model = AdversarialAutoencoder(self.config).to(self.device)
-            model.load_state_dict(read_tensors(self.out / "folds" / f"fold-{number}.safetensors")[0])
-            folds.append(self._evidence(model.eval(), fold))
-        scores = []
-        for number, held_back in enumerate(folds):
-            others = np.concatenate([evidence for k, evidence in enumerate(folds) if k != number])
-            scores.append(_scores(fit_statistics(others), held_back))
-        return fit_statistics(np.concatenate(folds)), np.concatenate(scores)
-
-    def _evidence(self, model: AdversarialAutoencoder, numbers: Sequence[int]) -> NDArray[np.float32]:
-        return measure_evidence(model, np.stack([self.pictures.store[number] for number in numbers]))
-
-    def _draw_contact_sheet(
-        self, model: AdversarialAutoencoder, statistics: PlaceStatistics, threshold: Threshold
-    ) -> None:
-        """Draw held-back good pictures beside what the model makes of them."""
-        held_back = self.split.calibrate or self.split.train
-        chosen = [held_back[i] for i in np.linspace(0, len(held_back) - 1, min(_SAMPLES, len(held_back))).astype(int)]
-        centre, spread = (torch.from_numpy(a).to(self.device) for a in (statistics.centre, statistics.spread))
-        detector = build_detector(model, centre, spread)
-        images = np.stack([self.pictures.store[number] for number in chosen])
-        with torch.no_grad():
-            maps, scores, drawn = (t.cpu().numpy() for t in detector(torch.from_numpy(images).to(self.device)))
-        samples = [
-            Sample(image, drawing, anomaly_map, float(score), Path(self.names[number]).name)
-            for image, drawing, anomaly_map, score, number in zip(images, drawn, maps, scores, chosen, strict=True)
-        ]
-        contact_sheet(samples, self.out / "contact_sheet.png", colour_scale(threshold.value), threshold.value)
-
-    def _metrics(self, trainer: StageTrainer, model: AdversarialAutoencoder, threshold: Threshold) -> dict[str, Any]:
-        split, progress = self.split, trainer.progress
-        return {
-            "model": self.config.model,
-            "pictures": {
-                "train": len(split.train),
-                "select": len(split.select),
-                "calibrate": len(split.calibrate),
-                "folds": [len(fold) for fold in split.folds],
-                "skipped": len(self.pictures.skipped),
-            },
-            "steps": progress.step,
-            "training_seconds": round(progress.seconds, 1),
-            "device": str(self.device),
-            "bf16": bool(make_autocast(self.device)._enabled),
-            "select_score": progress.best_score,
-            "chosen_step": progress.best_step or progress.step,
-            "threshold": threshold.value,
-            "calibration": asdict(threshold.calibration),
-            "latent": self._latent_summary(model),
-            "warnings": self.warnings,
-            "versions": {"aae-detect": __version__, "torch": torch.__version__, "numpy": version("numpy")},
-            "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-
-    @torch.no_grad()
-    def _latent_summary(self, model: AdversarialAutoencoder) -> dict[str, float]:
-        """How the codes of good pictures compare with the prior, which has mean 0 and standard deviation 1."""
-        numbers = (self.split.calibrate or self.split.train)[:64]
-        images = np.stack([self.pictures.store[number] for number in numbers])
-        codes = model.encoder(to_pictures(images, self.device)).float()
-        return {"mean": float(codes.mean()), "standard_deviation": float(codes.std())}
-
-
-def colour_scale(threshold: float) -> tuple[float, float]:
-    """Return the map values of the coldest and the hottest colour: from the average good place to twice the threshold.
-
-    Zero is the centre of the good pictures, because the map is standardised.
-    """
-    return 0.0, 2.0 * max(threshold, 1.0)
 
 
 def prepare_folder(out: Path, config: TrainConfig, resume: bool) -> None:
@@ -265,11 +174,6 @@ def _stages(split: Split) -> list[Stage]:
     """List the models that a run trains, in order; the last one ships."""
     folds = [Stage(k + 1, f"fold-{k + 1}", split.train_without(k), ()) for k in range(len(split.folds))]
     return [*folds, Stage(0, "final", split.train, split.select)]
-
-
-def _scores(statistics: PlaceStatistics, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = statistics.standardise(evidence).max(axis=(1, 2))
-    return scores
 
 
 def _rows(trainer: StageTrainer) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from aae_detect.errors import ConfigError
 from aae_detect.spec import Calibration
+from aae_detect.whole_file import write_whole
 from aae_train.aae import AdversarialAutoencoder
 from aae_train.calibration import Threshold
 from aae_train.checkpoint import read_tensors, write_tensors
@@ -52,6 +53,11 @@ class TrainedModel:
     threshold: Threshold
     weights_sha256: str
     """Of `model.safetensors`, lower-case hex."""
+
+
+def fold_file(run: Path, stage: str) -> Path:
+    """Return where the finished model of a fold lies."""
+    return run / "folds" / f"{stage}.safetensors"
 
 
 def new_run_folder(data: Path, runs: Path) -> Path:
@@ -126,4 +132,4 @@ def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write indented JSON."""
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

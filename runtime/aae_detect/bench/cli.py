@@ -101,9 +101,10 @@ def accuracy(
     """
     from aae_detect.bench.accuracy import judge_pictures, measure_accuracy, scores_csv
     from aae_detect.bench.dataset import find_labelled_set
-    from aae_detect.bench.report import accuracy_table, check_target, describe_run, write_whole
+    from aae_detect.bench.report import accuracy_table, check_target, describe_run
     from aae_detect.detector import Detector
     from aae_detect.model_file import read_model
+    from aae_detect.whole_file import write_whole
 
     _check_json_target(json_target)
     if csv_target:
@@ -226,7 +227,8 @@ def _check_json_target(target: str | None) -> None:
 
 def _hand_over(result: dict[str, Any], target: str | None, table: str) -> None:
     """Write the JSON and the table; the table gives way to JSON on standard output."""
-    from aae_detect.bench.report import to_json, write_whole
+    from aae_detect.bench.report import to_json
+    from aae_detect.whole_file import write_whole
 
     click.echo(table, err=target == "-")
     if target == "-":

@@ -70,24 +70,6 @@ def check_target(path: Path, option: str) -> None:
         raise ConfigError(f"{option} {path} may not be written; choose another place")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        if path.exists() and not path.is_file():  # a pipe or a device: nothing there to put in its place
-            path.write_text(text, encoding="utf-8")
-            return
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-
-
 def accuracy_table(result: dict[str, Any]) -> str:
     """Lay out what `aae-bench accuracy` found for people to read."""
     counts, model, pixels = result["counts"], result["model"], result["pixels"]

@@ -1,0 +1,137 @@
+"""From trained weights to a detector: statistics per place, threshold, contact sheet, metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aae_detect import __version__
+from aae_train.aae import AdversarialAutoencoder
+from aae_train.calibration import Threshold, colour_scale, conformal_threshold
+from aae_train.checkpoint import read_tensors
+from aae_train.compute import make_autocast, to_pictures
+from aae_train.config import TrainConfig
+from aae_train.figures import Sample, contact_sheet
+from aae_train.loader import Store
+from aae_train.place_statistics import PlaceStatistics, fit_statistics
+from aae_train.run_folder import build_detector, fold_file
+from aae_train.select_score import measure_evidence
+from aae_train.split import Split
+from aae_train.stage import Progress
+
+_SAMPLES = 12
+_LATENT_PICTURES = 64
+
+
+class Finisher:
+    """Measures the shipped model on pictures that it did not learn from."""
+
+    def __init__(
+        self, config: TrainConfig, out: Path, store: Store, names: Sequence[str], split: Split, device: torch.device
+    ) -> None:
+        """Take what the run knows.
+
+        Args:
+            config: Of the run.
+            out: The run folder.
+            store: All pictures, by number.
+            names: A name for each.
+            split: Who does what.
+            device: Where the networks are.
+        """
+        self._config, self._out, self._device = config, out, device
+        self._store, self._names, self._split = store, names, split
+
+    def calibrate(self, model: AdversarialAutoencoder) -> tuple[PlaceStatistics, Threshold]:
+        """Fit the statistics per place and set the threshold."""
+        statistics, scores = self._cross_fit() if self._split.folds else self._held_back(model)
+        return statistics, conformal_threshold(scores, self._config.target_frr, self._split.method)
+
+    def metrics(self, model: AdversarialAutoencoder, threshold: Threshold, progress: Progress) -> dict[str, Any]:
+        """Return what `metrics.json` says of the model; the run adds what it alone knows."""
+        split = self._split
+        return {
+            "model": self._config.model,
+            "pictures": {
+                "train": len(split.train),
+                "select": len(split.select),
+                "calibrate": len(split.calibrate),
+                "folds": [len(fold) for fold in split.folds],
+            },
+            "steps": progress.step,
+            "training_seconds": round(progress.seconds, 1),
+            "device": str(self._device),
+            "bf16": bool(make_autocast(self._device)._enabled),
+            "select_score": progress.best_score,
+            "chosen_step": progress.best_step or progress.step,
+            "threshold": threshold.value,
+            "calibration": asdict(threshold.calibration),
+            "latent": self._latent_summary(model),
+            "versions": {"aae-detect": __version__, "torch": torch.__version__, "numpy": version("numpy")},
+            "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+
+    def _held_back(self, model: AdversarialAutoencoder) -> tuple[PlaceStatistics, NDArray[np.float32]]:
+        """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
+        statistics = fit_statistics(self._evidence(model, self._split.select))
+        return statistics, _scores(statistics, self._evidence(model, self._split.calibrate))
+
+    def _cross_fit(self) -> tuple[PlaceStatistics, NDArray[np.float32]]:
+        """Statistics and scores of pictures by the models that did not learn them.
+
+        Each picture's evidence comes from the model of its fold, and is standardised by the statistics of the other
+        folds' pictures, so that it took no part in anything that it is scored by.
+        """
+        folds = []
+        for number, fold in enumerate(self._split.folds, start=1):
+            model = AdversarialAutoencoder(self._config).to(self._device)
+            model.load_state_dict(read_tensors(fold_file(self._out, f"fold-{number}"))[0])
+            folds.append(self._evidence(model.eval(), fold))
+        scores = []
+        for number, held_back in enumerate(folds):
+            others = np.concatenate([evidence for k, evidence in enumerate(folds) if k != number])
+            scores.append(_scores(fit_statistics(others), held_back))
+        return fit_statistics(np.concatenate(folds)), np.concatenate(scores)
+
+    def _evidence(self, model: AdversarialAutoencoder, numbers: Sequence[int]) -> NDArray[np.float32]:
+        return measure_evidence(model, self._images(numbers))
+
+    def _images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
+        return np.stack([self._store[number] for number in numbers])
+
+    def draw_contact_sheet(
+        self, model: AdversarialAutoencoder, statistics: PlaceStatistics, threshold: Threshold
+    ) -> None:
+        """Draw held-back good pictures beside what the model makes of them; a cross-fit has only learned ones."""
+        held_back = self._split.calibrate or self._split.train
+        chosen = [held_back[i] for i in np.linspace(0, len(held_back) - 1, min(_SAMPLES, len(held_back))).astype(int)]
+        centre, spread = (torch.from_numpy(a).to(self._device) for a in (statistics.centre, statistics.spread))
+        detector = build_detector(model, centre, spread).to(self._device)
+        images = self._images(chosen)
+        with torch.no_grad():
+            maps, scores, drawn = (t.cpu().numpy() for t in detector(torch.from_numpy(images).to(self._device)))
+        samples = [
+            Sample(image, drawing, anomaly_map, float(score), Path(self._names[number]).name)
+            for image, drawing, anomaly_map, score, number in zip(images, drawn, maps, scores, chosen, strict=True)
+        ]
+        contact_sheet(samples, self._out / "contact_sheet.png", colour_scale(threshold.value), threshold.value)
+
+    @torch.no_grad()
+    def _latent_summary(self, model: AdversarialAutoencoder) -> dict[str, float]:
+        """How the codes of good pictures compare with the prior, which has mean 0 and standard deviation 1."""
+        numbers = (self._split.calibrate or self._split.train)[:_LATENT_PICTURES]
+        codes = model.encoder(to_pictures(self._images(numbers), self._device)).float()
+        return {"mean": float(codes.mean()), "standard_deviation": float(codes.std())}
+
+
+def _scores(statistics: PlaceStatistics, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    scores: NDArray[np.float32] = statistics.standardise(evidence).max(axis=(1, 2))
+    return scores
