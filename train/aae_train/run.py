@@ -86,8 +86,8 @@ class Run:
             return False
         history += _rows(trainer)
         write_history(self.out / "history.csv", history)
+        trainer.save(checkpoint)
         self._finish(trainer, history)
-        checkpoint.unlink(missing_ok=True)
         return True
 
     def _finish(self, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
