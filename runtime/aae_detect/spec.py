@@ -48,7 +48,7 @@ class GoldenSample:
     """PNG, 8-bit BGR, a whole fraction of the input size; blown up by repeating pixels, without resampling."""
 
     score: float
-    """`anomaly_score` of that picture, computed by ONNX Runtime on a CPU in fp32."""
+    """`anomaly_score` of that picture, computed by the trained model itself on a CPU in fp32."""
 
 
 @dataclass(frozen=True)

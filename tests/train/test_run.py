@@ -55,6 +55,7 @@ def test_the_run_folder_holds_what_was_promised(finished: Path) -> None:
         "config.json",
         "split.json",
         "model.safetensors",
+        "checkpoint.safetensors",
         "history.csv",
         "metrics.json",
         "training_curves.png",

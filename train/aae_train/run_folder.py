@@ -2,7 +2,7 @@
 
 config.json             what was asked for
 split.json              which picture did what
-checkpoint.safetensors  the stage in progress: all that the next step depends on
+checkpoint.safetensors  the stage in progress, or the last at its end: all that a next step depends on
 folds/fold-K.safetensors  finished models of a cross-fit
 model.safetensors       the result: weights, statistics per place, threshold
 history.csv  metrics.json  training_curves.png  contact_sheet.png
