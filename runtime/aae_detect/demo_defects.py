@@ -62,7 +62,7 @@ def _choose_scratch(
     depth: NDArray[np.float32], unit: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], float]:
     """Return a bent line, (points, 2), and its width; most of it lies on metal, or there would be nothing to see."""
-    length, width = rng.uniform(42, 80) * unit, rng.uniform(2.4, 3.8) * unit
+    length, width = rng.uniform(48, 84) * unit, rng.uniform(3.4, 5.0) * unit
     chosen, chosen_share = np.zeros((13, 2)), -1.0
     for _ in range(16):
         headings = rng.uniform(0, 2 * np.pi) + rng.uniform(-0.5, 0.5) * np.linspace(-0.5, 0.5, 13)

@@ -10,10 +10,17 @@ from aae_detect.detection import Region
 from aae_detect.loop import Judged
 
 
-class DemoTally:
-    """Takes judged frames and decides per part: a part is NG where most of the frames that show it whole say so.
+NG_FRAMES = 3
+"""A part is NG when so many of the frames that show it whole say so: about a dozen show it, one false reject among them is
+no reason to throw it away, and a defect that is hard to see from some places is seen from others. Chosen on seeds 101 and
+105 to 108: 98 % of the defective parts are found and 0.7 % of the good ones rejected; most of the frames instead of three
+find 95 % and reject none, a single frame finds 99 % and rejects 9 %."""
 
-    A frame says so of a part when one of its regions touches the part's box.
+
+class DemoTally:
+    """Takes judged frames and decides per part.
+
+    A frame says NG of a part when one of its regions touches the part's box.
     """
 
     def __init__(self, camera: DemoCamera) -> None:
@@ -77,8 +84,7 @@ class DemoTally:
         )
 
     def _is_ng(self, number: int) -> bool:
-        votes = self._votes[number]
-        return 2 * sum(votes) > len(votes)
+        return sum(self._votes[number]) >= NG_FRAMES
 
 
 def _touches(region: Region, box_xywh: tuple[int, int, int, int]) -> bool:

@@ -12,11 +12,13 @@ from aae_detect._opencv import cv2
 PRIOR_COUNT = 8
 """A place's own statistics count as much as the whole map's once this many pictures stand behind them."""
 
-NEIGHBOURHOOD_SIGMA = 1.5
+NEIGHBOURHOOD_SIGMA = 2.0
 """Cells over which neighbouring places share their statistics: parts never lie on the very same pixel."""
 
-SPREAD_FLOOR = 0.25
-"""Smallest spread, as a share of the whole map's: a place that never varied in few pictures will vary later."""
+SPREAD_FLOOR = 0.7
+"""Smallest spread, as a share of the whole map's: a place that never varied in few pictures will vary later. Chosen
+with the neighbourhood on the demo camera's seeds 100, 101 and 104: against 0.25 and 1.5, 95 % of the defective parts
+are found instead of 89 % at the same false-reject rate."""
 
 
 @dataclass(frozen=True)
