@@ -9,12 +9,11 @@ from aae_detect.demo_truth import PartTruth
 from aae_detect.detection import Region
 from aae_detect.loop import Judged
 
-
 NG_FRAMES = 3
-"""A part is NG when so many of the frames that show it whole say so: about a dozen show it, one false reject among them is
-no reason to throw it away, and a defect that is hard to see from some places is seen from others. Chosen on seeds 101 and
-105 to 108: 98 % of the defective parts are found and 0.7 % of the good ones rejected; most of the frames instead of three
-find 95 % and reject none, a single frame finds 99 % and rejects 9 %."""
+"""A part is NG when so many of the frames that show it whole say so. About a dozen show it: one false reject among them
+is no reason to throw it away, and a defect that is hard to see in some places is seen in others. Chosen on seeds 101
+and 105 to 108: 98 % of the defective parts are found and 0.7 % of the good ones rejected; most of the frames instead of
+three find 95 % and reject none, a single frame finds 99 % and rejects 9 %."""
 
 
 class DemoTally:
