@@ -251,3 +251,7 @@ def _progress(length: int, what: str) -> Iterator[Callable[[int], None]]:
         return
     with click.progressbar(length=length, label=what, file=sys.stderr, show_pos=True) as bar:
         yield lambda count: bar.update(count - bar.pos)
+
+
+if __name__ == "__main__":
+    main()
