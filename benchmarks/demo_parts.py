@@ -17,7 +17,7 @@ import click
 from aae_detect import DemoCamera, Detector
 from aae_detect.app import demo_model_path
 from aae_detect.bench.machine import describe_machine, list_versions
-from aae_detect.demo_tally import NG_FRAMES, DemoTally
+from aae_detect.demo_tally import NG_SHARE, DemoTally
 from aae_detect.loop import run_loop
 
 
@@ -52,7 +52,7 @@ def main(seeds: str, frames: int, target: Path) -> None:
         "machine": describe_machine(),
         "versions": list_versions(),
         "model_sha256": detector.model_sha256,
-        "ng_frames": NG_FRAMES,
+        "ng_share_of_frames": NG_SHARE,
         "rows": rows,
         "total": total,
         "recall": total["found"] / total["defective"],
