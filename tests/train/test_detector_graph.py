@@ -5,7 +5,7 @@ from torch import nn
 
 from aae_detect.scoring import score_map
 from aae_train.detector_graph import DecoderGraph, DetectorGraph, EncoderGraph, blur_kernel, evidence
-from aae_train.place_statistics import fit_statistics
+from aae_train.place_statistics import SPREAD_FLOOR, fit_statistics
 
 
 class Gray(nn.Module):
@@ -65,14 +65,22 @@ def test_encoder_and_decoder_take_and_give_what_the_detector_does() -> None:
 
 
 def test_statistics_of_many_pictures_are_those_of_each_place() -> None:
+    """A map whose right half is 1 higher; far from the step every place has its own centre, and its own spread of 0.5."""
     rng = np.random.default_rng(0)
-    means = np.zeros((1, 2, 8, 8), np.float32)
-    means[:, :, :, 4:] = 5.0
-    sample = fit_statistics((means + rng.normal(0, 0.5, (2000, 2, 8, 8))).astype(np.float32))
-    assert np.abs(sample.centre[0, :, :, 0]).max() < 0.1
-    assert np.abs(sample.centre[0, :, :, 7] - 5).max() < 0.1
-    # 0.5 of their own, and a floor of a quarter of the whole map's spread, which is about 2.5
-    assert np.abs(sample.spread[0, :, :, 0] - 0.64).max() < 0.1
+    means = np.zeros((1, 2, 8, 32), np.float32)
+    means[..., 16:] = 1.0
+    sample = fit_statistics((means + rng.normal(0, 0.5, (1000, 2, 8, 32))).astype(np.float32))
+    assert np.abs(sample.centre[..., :4]).max() < 0.05
+    assert np.abs(sample.centre[..., -4:] - 1).max() < 0.05
+    assert np.abs(sample.spread[..., :4] - 0.5).max() < 0.05
+
+
+def test_no_place_is_taken_for_steadier_than_the_floor_allows() -> None:
+    values = np.random.default_rng(0).normal(0, 1, (500, 2, 8, 32)).astype(np.float32)
+    values[..., :12] = 0.0  # a quiet corner, as in pictures where nothing has happened yet
+    sample = fit_statistics(values)
+    overall = values.std(axis=(0, 2, 3))
+    assert sample.spread[0, :, 4, 2] == pytest.approx(SPREAD_FLOOR * overall, rel=0.05)
 
 
 def test_statistics_of_few_pictures_lean_on_the_whole_map() -> None:
