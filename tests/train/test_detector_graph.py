@@ -65,7 +65,7 @@ def test_encoder_and_decoder_take_and_give_what_the_detector_does() -> None:
 
 
 def test_statistics_of_many_pictures_are_those_of_each_place() -> None:
-    """A map whose right half is 1 higher; far from the step every place has its own centre, and its own spread of 0.5."""
+    """A map whose right half is 1 higher: far from the step every place has its own centre and its own spread, 0.5."""
     rng = np.random.default_rng(0)
     means = np.zeros((1, 2, 8, 32), np.float32)
     means[..., 16:] = 1.0
