@@ -23,6 +23,7 @@ def test_round_trip() -> None:
         ({"fit": "squeeze"}, "--fit"),
         ({"bits": 14}, "--bits"),
         ({"seed": -1}, "--seed"),
+        ({"seed": 2**29}, "--seed"),
         ({"steps": 5, "minutes": 1.0}, "either --steps or --minutes"),
         ({"steps": None}, "either --steps or --minutes"),
         ({"steps": 0}, "--steps 0"),

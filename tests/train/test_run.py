@@ -129,7 +129,7 @@ def test_a_run_that_was_killed_and_resumed_has_the_weights_of_an_unbroken_one(
     assert not (tmp_path / "broken" / "model.safetensors").exists()
     step = read_tensors(tmp_path / "broken" / "checkpoint.safetensors")[1]["step"]
     assert 1 <= step < STEPS
-    result = train(many, *SMALL, "--steps", STEPS, "--out", "broken", "--resume", cwd=tmp_path)
+    result = train(many, "--out", "broken", "--resume", cwd=tmp_path)  # with the settings that it was begun with
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "broken" / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
     again = train(many, *SMALL, "--steps", STEPS, "--out", "broken", "--resume", cwd=tmp_path)

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from aae_detect.cli_errors import cli_errors
 
 if TYPE_CHECKING:
     from aae_train.config import TrainConfig
+
+DEFAULT_STEPS = 2000
+_FIELDS = {"size": "input_hw"}
+"""Options that have another name in `TrainConfig`."""
 
 _EPILOG = """\b
 Examples:
@@ -75,7 +80,7 @@ class _Size(click.ParamType[tuple[int, int]]):
     show_default=True,
     help="Share of good parts that the threshold may reject.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**29 - 1), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be read, instead of refusing.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one of DATA.")
@@ -104,6 +109,8 @@ def main(
     validation/good, where there is one, to set the threshold). RUN then holds the model, its training curves and a
     contact sheet; `aae-export RUN` makes the detector of it.
     """
+    context = click.get_current_context()
+    typed = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     with cli_errors():
         from aae_train.config import TrainConfig
 
@@ -114,7 +121,7 @@ def main(
             fit=fit,  # type: ignore[arg-type]  # click.Choice holds it to the names
             bits=int(bits) if bits else None,
             seed=seed,
-            steps=2000 if steps is None and minutes is None else steps,
+            steps=DEFAULT_STEPS if steps is None and minutes is None else steps,
             minutes=minutes,
             batch_size=batch_size,
             lr=lr,
@@ -122,18 +129,22 @@ def main(
             device=device,  # type: ignore[arg-type]
             skip_unreadable=skip_unreadable,
         )
-        sys.exit(_run(config, data, out, resume, dry_run))
+        fields = {_FIELDS.get(name, name) for name in typed - {"out", "resume", "dry_run"}}
+        sys.exit(_run(config, fields, data, out, resume, dry_run))
 
 
-def _run(config: TrainConfig, data: Path, out: Path | None, resume: bool, dry_run: bool) -> int:
+def _run(config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool, dry_run: bool) -> int:
     from aae_train.progress import ProgressBar, stop_on_interrupt
-    from aae_train.run import Run, describe, prepare_folder
+    from aae_train.run import Run, check_new_folder, describe, settings_to_resume
     from aae_train.run_folder import MODEL_FILE, new_run_folder, newest_run_folder
 
     runs = Path("runs")
     if out is None:
         out = newest_run_folder(data.resolve(), runs) if resume else new_run_folder(data.resolve(), runs)
-    prepare_folder(out, config, resume)
+    if resume:
+        config = settings_to_resume(out, config, typed)
+    else:
+        check_new_folder(out)
     if resume and (out / MODEL_FILE).is_file():
         click.echo(f"{out} is finished; export it with `aae-export {out}`")
         return 0
@@ -145,7 +156,7 @@ def _run(config: TrainConfig, data: Path, out: Path | None, resume: bool, dry_ru
     with stop_on_interrupt() as stop, ProgressBar() as bar:
         finished = run.train(stop, bar.update)
     if not finished:
-        click.echo(f"stopped and saved; continue with `aae-train {data} --out {out} --resume` and the same settings")
+        click.echo(f"stopped and saved; continue with `aae-train {data} --out {out} --resume`")
         return 130
     click.echo(run.closing_words())
     return 0

@@ -17,6 +17,8 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 SIZE_STEP = 32
 """Sizes go in steps of this: the encoder halves its input four times, and a family may once more."""
 MODELS = ("aae",)
+MOST_SEEDS = 2**29
+"""Seed, stage and step are packed into one 64-bit number for torch."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class TrainConfig:
             ),
             (self.fit in FITS, f"--fit {self.fit!r} is none of {', '.join(FITS)}"),
             (self.bits is None or self.bits in BITS, f"--bits {self.bits} is none of {', '.join(map(str, BITS))}"),
-            (self.seed >= 0, f"--seed {self.seed} is negative"),
+            (0 <= self.seed < MOST_SEEDS, f"--seed {self.seed} lies outside 0 to {MOST_SEEDS - 1}"),
             ((self.steps is None) != (self.minutes is None), "give either --steps or --minutes, not both"),
             (self.steps is None or self.steps >= 1, f"--steps {self.steps} is below 1"),
             (self.minutes is None or self.minutes > 0, f"--minutes {self.minutes} is not above 0"),

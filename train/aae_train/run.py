@@ -128,24 +128,35 @@ class Run:
         )
 
 
-def prepare_folder(out: Path, config: TrainConfig, resume: bool) -> None:
+def check_new_folder(out: Path) -> None:
     """Refuse a folder that would mix two runs.
 
     Raises:
-        ConfigError: it holds something and --resume was not given; or it was, and the settings differ.
+        ConfigError: it holds something.
     """
-    config_file = out / "config.json"
-    if resume:
-        if not config_file.is_file():
-            raise ConfigError(
-                f"--resume: {out} holds no config.json, so no run was begun there; start without --resume"
-            )
-        before = asdict(TrainConfig.load(out))
-        if changed := [name for name, value in asdict(config).items() if before[name] != value]:
-            what = ", ".join(f"{name} was {before[name]}, now {asdict(config)[name]}" for name in changed)
-            raise ConfigError(f"--resume: the settings differ from the run's ({what}); give the same ones")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} exists and is not an empty folder; choose another, or continue with --resume")
+
+
+def settings_to_resume(out: Path, asked: TrainConfig, typed: set[str]) -> TrainConfig:
+    """Return the settings that a run was begun with: they hold for all of it, and need not be typed again.
+
+    Args:
+        out: The run folder.
+        asked: Settings of this call.
+        typed: Fields of `asked` that the user gave; the others are defaults and say nothing.
+
+    Raises:
+        ConfigError: no run was begun there, or the user gave a setting that differs from the run's.
+    """
+    if not (out / "config.json").is_file():
+        raise ConfigError(f"--resume: {out} holds no config.json, so no run was begun there; start without --resume")
+    begun = TrainConfig.load(out)
+    now, before = asdict(asked), asdict(begun)
+    if changed := [name for name in sorted(typed) if now[name] != before[name]]:
+        what = ", ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
+        raise ConfigError(f"--resume: the settings differ from the run's ({what}); leave them out, or start a new run")
+    return begun
 
 
 def _train_stage(trainer: StageTrainer, checkpoint: Path, stop: Callable[[], bool], listener: Listener) -> bool:
