@@ -42,7 +42,7 @@ def content(tiny_model: Path) -> bytes:
     return tiny_model.read_bytes()
 
 
-def refuse(tmp_path: Path, content: bytes, message: str) -> None:
+def check_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "altered.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=message):
@@ -67,7 +67,7 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 def test_empty(tmp_path: Path) -> None:
-    refuse(tmp_path, b"", "is empty")
+    check_refused(tmp_path, b"", "is empty")
 
 
 def test_too_large_is_refused_without_reading(tmp_path: Path) -> None:
@@ -80,12 +80,12 @@ def test_too_large_is_refused_without_reading(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
 def test_truncated(tmp_path: Path, content: bytes, share: float) -> None:
-    refuse(tmp_path, content[: int(len(content) * share)], "truncated or damaged")
+    check_refused(tmp_path, content[: int(len(content) * share)], "truncated or damaged")
 
 
 @pytest.mark.parametrize("foreign", [b"\x89PNG\r\n\x1a\n" + bytes(100), b"hello world, this is text\n", bytes(64)])
 def test_not_onnx(tmp_path: Path, foreign: bytes) -> None:
-    refuse(tmp_path, foreign, "is not an ONNX file")
+    check_refused(tmp_path, foreign, "is not an ONNX file")
 
 
 def test_not_ours(tmp_path: Path, content: bytes) -> None:
@@ -94,14 +94,14 @@ def test_not_ours(tmp_path: Path, content: bytes) -> None:
         for number, value in _fields(memoryview(content))
         if number != 14
     )
-    refuse(tmp_path, stripped, "not one of ours")
-    refuse(tmp_path, stripped + metadata("aae_detect.part", "{}"), "another file of an export")
+    check_refused(tmp_path, stripped, "not one of ours")
+    check_refused(tmp_path, stripped + metadata("aae_detect.part", "{}"), "another file of an export")
 
 
 def test_a_newer_schema(tmp_path: Path, content: bytes, tiny_model: Path) -> None:
     data = json.loads(read_model(tiny_model).spec.to_json())
     newer = json.dumps(data | {"schema_version": 99, "later": "field"})
-    refuse(tmp_path, content + metadata(METADATA_KEY, newer), "upgrade aae-detect")
+    check_refused(tmp_path, content + metadata(METADATA_KEY, newer), "upgrade aae-detect")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_newer_schema(tmp_path: Path, content: bytes, tiny_model: Path) -> Non
     ],
 )
 def test_external_data_wherever_it_hides(tmp_path: Path, content: bytes, graph: bytes) -> None:
-    refuse(tmp_path, content + field(7, graph), "external data")
+    check_refused(tmp_path, content + field(7, graph), "external data")
 
 
 @pytest.mark.parametrize(
@@ -127,18 +127,18 @@ def test_external_data_wherever_it_hides(tmp_path: Path, content: bytes, graph: 
     ],
 )
 def test_custom_operators_wherever_they_hide(tmp_path: Path, content: bytes, graph: bytes) -> None:
-    refuse(tmp_path, content + field(7, graph), r"custom operator evil\.ops\.Run")
+    check_refused(tmp_path, content + field(7, graph), r"custom operator evil\.ops\.Run")
 
 
 def test_functions_of_its_own(tmp_path: Path, content: bytes) -> None:
-    refuse(tmp_path, content + field(25, field(1, b"f")), "defines functions")
+    check_refused(tmp_path, content + field(25, field(1, b"f")), "defines functions")
 
 
 def test_graphs_nested_without_end(tmp_path: Path, content: bytes) -> None:
     graph = b""
     for _ in range(200):
         graph = node("If", "", field(6, graph))
-    refuse(tmp_path, content + field(7, graph), "deep")
+    check_refused(tmp_path, content + field(7, graph), "deep")
 
 
 @settings(max_examples=300, deadline=None)
