@@ -21,7 +21,7 @@ SIZE = "256x352"
 SEED = 1
 STEPS = 5000
 TARGET_FRR = 0.02
-"""Of frames. Parts are judged by a third of the dozen frames that show them, which single false rejects do not reach."""
+"""Of frames. A part is judged by a third of the dozen frames that show it, which single false rejects do not reach."""
 
 
 def main() -> None:
