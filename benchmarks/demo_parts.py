@@ -22,7 +22,7 @@ from aae_detect.loop import run_loop
 
 
 @click.command()
-@click.option("--seeds", default="2001,2002,2003,2004,2005", show_default=True, help="Of the camera, with commas.")
+@click.option("--seeds", default="3001,3002,3003,3004,3005", show_default=True, help="Of the camera, with commas.")
 @click.option("--frames", type=click.IntRange(min=100), default=4000, show_default=True, help="Per seed.")
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True)
 def main(seeds: str, frames: int, target: Path) -> None:
