@@ -12,8 +12,8 @@ from aae_detect.loop import Judged
 NG_SHARE = 1 / 3
 """A part is NG when so large a share of the frames that show it whole say so. About a dozen do: one false reject among
 them is no reason to throw it away, and a defect that is hard to see in some places is seen in others. Chosen on the
-camera's seeds 101 to 112: finds 97.5 % of the defective parts and rejects 0.3 % of the good ones; half of the frames
-find 96.4 % and reject none, a single frame finds 99 % and rejects 11 %."""
+camera's seeds 101 to 112 with an earlier, weaker model: found 97.5 % of the defective parts and rejected 0.3 % of the
+good ones; half of the frames found 96.4 % and rejected none, a single frame found 99 % and rejected 11 %."""
 
 
 class DemoTally:
