@@ -6,7 +6,7 @@ FRAMES ?= 300
 PYTEST_ARGS ?=
 
 SETUP := pyproject.toml constraints.txt scripts/make_venv.sh
-SHIPPED := README.md LICENSE $(shell find runtime train export -type f -not -name '*.pyc')
+SHIPPED := README.md LICENSE $(shell find runtime train export benchmarks/aae_compare -type f -not -name '*.pyc')
 LINTED := $(wildcard runtime train export tests benchmarks scripts examples)
 
 export PYTHON

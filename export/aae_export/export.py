@@ -1,4 +1,4 @@
-"""A finished run to its four ONNX files, or to nothing."""
+"""A finished run to its ONNX files, or to nothing."""
 
 from __future__ import annotations
 
@@ -29,16 +29,12 @@ from aae_detect.preprocess import prepare, to_bgr8
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
+from aae_export.parts import write_parts
 from aae_train.calibration import colour_scale
-from aae_train.detector_graph import CELL, DecoderGraph, EncoderGraph
+from aae_train.detector_graph import CELL
 from aae_train.pictures import find_pictures
-from aae_train.prior import NAME as PRIOR
-from aae_train.prior import sample_prior
 from aae_train.run_folder import TrainedModel, read_trained
 from aae_train.split import Split
-
-PART_KEY = "aae_detect.part"
-"""Metadata key of the files beside the detector: role, prior and latent size as JSON."""
 
 GOLDEN_BLOW_UP = 4
 PARITY_PICTURES = 8
@@ -58,8 +54,8 @@ def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
 
     Args:
         run: A finished run folder.
-        out: Gets `encoder.onnx`, `decoder.onnx`, `generator.onnx`, `detector.onnx` and `export.json`; an earlier
-            export there is replaced.
+        out: Gets `encoder.onnx`, `decoder.onnx`, `generator.onnx`, `detector.onnx`, `discriminator.onnx` where the
+            family has one, and `export.json`; an earlier export there is replaced.
         data: Where the run's pictures lie now; None means where they lay when it was trained.
 
     Raises:
@@ -76,7 +72,7 @@ def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         folder = Path(scratch) / "export"
         folder.mkdir()
-        differences = _write_parts(folder, trained, inputs)
+        differences = write_parts(folder, trained, inputs)
         differences += _write_detector(folder, trained, inputs)
         require_parity(differences)
         Detector.load(folder / "detector.onnx", provider="cpu")  # the golden sample must reproduce here, at least
@@ -89,47 +85,28 @@ def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
     return ExportReport(out, tuple(differences), sha256)
 
 
-def _write_parts(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
-    """Write encoder, decoder and generator, for whoever wants the latent space; returns how they compare."""
-    config, model = trained.config, trained.model
-    encoder, decoder = EncoderGraph(model.encoder).eval(), DecoderGraph(model.decoder).eval()
-    with torch.no_grad():
-        codes = [encoder(torch.from_numpy(image)[None])[0].numpy() for image in inputs]
-    samples = list(sample_prior(len(inputs), config.latent_dim, torch.Generator().manual_seed(0)).numpy())
-    # For an AAE the generator is the decoder, fed from the prior that its codes were held to.
-    parts: list[tuple[str, nn.Module, str, str, list[NDArray[Any]]]] = [
-        ("encoder", encoder, "image", "latent", list(inputs)),
-        ("decoder", decoder, "latent", "reconstruction", codes),
-        ("generator", decoder, "prior_sample", "picture", samples),
-    ]
-    differences = []
-    for role, module, input_name, output_name, examples in parts:
-        note = {
-            "role": role,
-            "family": config.model,
-            "prior": PRIOR,
-            "latent_dim": config.latent_dim,
-            "pictures": "uint8 NHWC BGR",
-            "weights_sha256": trained.weights_sha256,
-        }
-        path = folder / f"{role}.onnx"
-        example = torch.from_numpy(np.stack(examples[:2]))
-        write_onnx(path, module, example, input_name, [output_name], {PART_KEY: json.dumps(note)})
-        differences += compare(role, path, module, examples, [output_name])
-    return differences
-
-
 def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
     """Write the detector with its description; returns how it compares."""
     outputs = ["anomaly_map", "anomaly_score", "reconstruction"]
     path = folder / "detector.onnx"
-    example = torch.from_numpy(np.stack(inputs[:2]))
     packed = encode_golden(inputs[0], GOLDEN_BLOW_UP)
     golden = decode_golden(packed, trained.config.input_hw)
     score = _score(trained.detector, torch.from_numpy(golden))
     metadata = {METADATA_KEY: _spec(trained, GoldenSample(packed, score)).to_json()}
-    write_onnx(path, trained.detector, example, "image", outputs, metadata)
-    return compare("detector", path, trained.detector, [*inputs, golden], outputs)
+    examples = {"image": torch.from_numpy(np.stack(inputs[:2]))}
+    defaults = {}
+    images = [*inputs, golden]
+    if noise_dim := trained.model.encoder.noise_dim:
+        # Zeros unless somebody gives others: the same frame always gets the same answer.
+        defaults["noise"] = np.zeros((1, noise_dim), np.float32)
+        examples["noise"] = torch.zeros(1, noise_dim)
+    write_onnx(path, trained.detector, examples, outputs, metadata, defaults)
+    differences = compare("detector", path, trained.detector, {"image": images}, outputs)
+    if noise_dim:
+        noise = list(np.random.default_rng(0).standard_normal((len(images), noise_dim), np.float32))
+        both = {"image": images, "noise": noise}
+        differences += compare("detector, noise", path, trained.detector, both, outputs)
+    return differences
 
 
 @torch.no_grad()
@@ -147,7 +124,7 @@ def _spec(trained: TrainedModel, golden: GoldenSample) -> ModelSpec:
         colour_scale=colour_scale(threshold.value),
         threshold=threshold.value,
         calibration=threshold.calibration,
-        prior=PRIOR,
+        prior=trained.prior.name,
         latent_dim=config.latent_dim,
         weights_sha256=trained.weights_sha256,
         golden=golden,
@@ -206,5 +183,8 @@ def _report(
 
 
 def _holds_foreign_files(out: Path) -> bool:
-    known = {"encoder.onnx", "decoder.onnx", "generator.onnx", "detector.onnx", "export.json"}
+    known = {
+        *(f"{role}.onnx" for role in ("encoder", "decoder", "generator", "discriminator", "detector")),
+        "export.json",
+    }
     return any(path.name not in known for path in out.iterdir())

@@ -9,8 +9,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 OPSET = 20
@@ -19,35 +21,48 @@ it; raising it would lock out devices that cannot be upgraded."""
 
 
 def write_onnx(
-    path: Path, module: nn.Module, example: Tensor, input_name: str, output_names: list[str], metadata: dict[str, str]
+    path: Path,
+    module: nn.Module,
+    examples: dict[str, Tensor],
+    output_names: list[str],
+    metadata: dict[str, str],
+    defaults: dict[str, NDArray[np.float32]] | None = None,
 ) -> None:
-    """Export a module of one input, batch size dynamic, and check the file.
+    """Export a module, batch size dynamic, and check the file.
 
     Args:
         path: Written whole; the weights are inside.
         module: In eval mode, on the CPU, fp32.
-        example: (2, ...) input; a batch of 2, because torch bakes a batch of 1 in.
-        input_name: Name of the graph's input.
+        examples: The graph's inputs by name, in the module's order, each (2, ...): torch bakes a batch of 1 in.
         output_names: Names of the graph's outputs, in order.
         metadata: Goes into the file's metadata.
+        defaults: Values (1, ...) of inputs that a caller may leave out; the module spreads them over the batch. Their
+            example is (1, ...) too.
     """
+    defaults = defaults or {}
+    batch = torch.export.Dim("batch")
     with _quiet():
         program = torch.onnx.export(
             module,
-            (example,),
+            tuple(examples.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[input_name],
+            input_names=list(examples),
             output_names=output_names,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=tuple(None if name in defaults else {0: batch} for name in examples),
             verbose=False,
         )
     assert program is not None  # returned whenever dynamo=True
     proto: Any = program.model_proto
     _strip(proto)
-    for key, value in metadata.items():
+    for name, value in defaults.items():
+        (port,) = (port for port in proto.graph.input if port.name == name)
+        port.type.tensor_type.shape.dim[0].dim_param = f"{name}_batch"  # one row for all, or a row each
+        # An input that has an initializer of its own name may be left out: the initializer is its value then.
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    for key, text in metadata.items():
         entry = proto.metadata_props.add()
-        entry.key, entry.value = key, value
+        entry.key, entry.value = key, text
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def compare(
     graph: str,
     path: Path,
     module: nn.Module,
-    inputs: Sequence[NDArray[Any]],
+    inputs: Mapping[str, Sequence[NDArray[Any]]],
     output_names: Sequence[str],
     threads: int = 1,
 ) -> list[Difference]:
@@ -62,24 +62,25 @@ def compare(
         graph: Name for the report.
         path: The ONNX file.
         module: What it was made from, eval mode, on the CPU.
-        inputs: Single inputs without a batch axis, at least four of them.
+        inputs: By name, in the module's order: single inputs without a batch axis, at least four of each.
         output_names: The graph's outputs, in the module's order.
         threads: For ONNX Runtime.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # it warns of an input that has a default, which is meant so
     session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    (port,) = session.get_inputs()
+    count = min(len(examples) for examples in inputs.values())
     differences = []
     for batch in BATCHES:
         expected: list[list[NDArray[Any]]] = [[] for _ in output_names]
         found: list[list[NDArray[Any]]] = [[] for _ in output_names]
-        for start in range(0, len(inputs) - batch + 1, batch):
-            chunk = np.stack(inputs[start : start + batch])
+        for start in range(0, count - batch + 1, batch):
+            chunks = {name: np.stack(examples[start : start + batch]) for name, examples in inputs.items()}
             with torch.no_grad():
-                answer = module(torch.from_numpy(chunk))
+                answer = module(*map(torch.from_numpy, chunks.values()))
             answers = answer if isinstance(answer, tuple) else (answer,)
-            results = session.run(list(output_names), {port.name: chunk})
+            results = session.run(list(output_names), chunks)
             for place, (ours, theirs) in enumerate(zip(answers, results, strict=True)):
                 expected[place].append(ours.numpy())
                 found[place].append(theirs)

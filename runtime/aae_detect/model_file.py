@@ -16,7 +16,7 @@ from aae_detect.errors import ModelError
 from aae_detect.spec import METADATA_KEY, ModelSpec
 
 MAX_MODEL_BYTES = 512 * 2**20
-"""Far above any detector of this project; a larger file is refused before it is read."""
+"""Far above any model of this project; a larger file is refused before it is read."""
 
 MAX_DEPTH = 16
 """Graphs inside graphs (If, Loop); a deeper nesting is an attack, not a model."""
@@ -24,7 +24,10 @@ MAX_DEPTH = 16
 TRUSTED_DOMAINS = frozenset({"", "ai.onnx"})
 """Operator sets that every ONNX Runtime brings itself; anything else would need code from elsewhere."""
 
-_HINT = "make a detector with `aae-train` and `aae-export`"
+PART_KEY = "aae_detect.part"
+"""Metadata key of the files beside the detector, see `part_file`."""
+
+_HINT = "make a detector with `aae-train` and `aae-export`, or try `aae-detect --demo`"
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,9 @@ def read_model(path: Path) -> ModelFile:
         ModelError: missing, too large, truncated, not ONNX, with external data or custom operators, not made by
             aae-export, or with a description that this version cannot read.
     """
-    content = _read_bytes(path)
-    metadata = _inspect(content, path)
+    content, metadata = read_onnx(path, "detector.onnx", _HINT)
     if METADATA_KEY not in metadata:
-        what = "another file of an export" if "aae_detect.part" in metadata else "an ONNX model, but not one of ours"
+        what = "another file of an export" if PART_KEY in metadata else "an ONNX model, but not one of ours"
         raise ModelError(f"{path} is {what} (no {METADATA_KEY!r} in its metadata), expected detector.onnx; {_HINT}")
     try:
         spec = ModelSpec.from_json(metadata[METADATA_KEY])
@@ -57,16 +59,34 @@ def read_model(path: Path) -> ModelFile:
     return ModelFile(path, content, hashlib.sha256(content).hexdigest(), spec)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_onnx(path: Path, expected: str, hint: str) -> tuple[bytes, dict[str, str]]:
+    """Read any ONNX file of an export and check all that does not depend on which one it is.
+
+    Args:
+        path: The file.
+        expected: How an export names it, for errors.
+        hint: What a user without such a file should do.
+
+    Returns:
+        Its content and its metadata.
+
+    Raises:
+        ModelError: missing, too large, truncated, not ONNX, with external data or custom operators.
+    """
+    content = _read_bytes(path, expected, hint)
+    return content, _inspect(content, path, hint)
+
+
+def _read_bytes(path: Path, expected: str, hint: str) -> bytes:
     try:
         size = path.stat().st_size
         if path.is_dir():
-            raise ModelError(f"{path} is a folder, expected the file detector.onnx, perhaps {path / 'detector.onnx'}")
+            raise ModelError(f"{path} is a folder, expected the file {expected}, perhaps {path / expected}")
         if size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path} has {size} bytes, more than the {MAX_MODEL_BYTES} that a detector may have")
+            raise ModelError(f"{path} has {size} bytes, more than the {MAX_MODEL_BYTES} that a model may have")
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise ModelError(f"no model file {path}; {_HINT}, or try `aae-detect --demo`") from error
+        raise ModelError(f"no model file {path}; {hint}") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     if not content:
@@ -78,11 +98,11 @@ class _Malformed(Exception):
     """The bytes are no protobuf message."""
 
 
-def _inspect(content: bytes, path: Path) -> dict[str, str]:
+def _inspect(content: bytes, path: Path, hint: str) -> dict[str, str]:
     """Walk the whole file once; returns its metadata, or raises what is wrong with it."""
     # A model starts with field 1 (ir_version) as a varint: 0x08. Other files fail here or soon after.
     damaged = f"{path} is a truncated or damaged ONNX file; copy it again"
-    foreign = f"{path} is not an ONNX file; {_HINT}"
+    foreign = f"{path} is not an ONNX file; {hint}"
     metadata: dict[str, str] = {}
     found_graph = False
     try:
@@ -143,7 +163,7 @@ def _check_node(node: memoryview, path: Path, depth: int) -> None:
 def _check_tensor(tensor: memoryview, path: Path) -> None:
     for number, value in _fields(tensor):
         if number == 13 or (number == 14 and value == 1):  # external_data, data_location = EXTERNAL
-            raise ModelError(f"{path} keeps weights in other files (external data); a detector is one file; refused")
+            raise ModelError(f"{path} keeps weights in other files (external data); a model is one file; refused")
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:

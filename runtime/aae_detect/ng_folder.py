@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from aae_detect._opencv import cv2
 from aae_detect.detection import Detection
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame
+from aae_detect.whole_file import replace_file
 
 _PNG: tuple[int, ...] = ()
 """OpenCV's own settings: run-length coding, twice as fast as any compression level named here, and no larger."""
@@ -50,7 +50,7 @@ class NgFolder:
         trial = self.folder / f".{os.getpid()}.trial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(trial, bytes(4096))  # an empty file would fit on a full disk
+            replace_file(trial, bytes(4096))  # an empty file would fit on a full disk
             trial.unlink()
         except OSError as error:
             raise ConfigError(
@@ -108,16 +108,4 @@ class NgFolder:
 def _write_picture(path: Path, picture: NDArray[np.uint8], options: Sequence[int]) -> None:
     """Write a picture in the format of its extension."""
     _, data = cv2.imencode(path.suffix, picture, options)
-    _write_whole(path, data.tobytes())
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name first; where that fails, nothing is left behind."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):  # the first error is the one that says what is wrong
-            partial.unlink()
-        raise
+    replace_file(path, data.tobytes())

@@ -18,7 +18,7 @@ import pytest
 pytest.importorskip("hatchling", reason="building needs hatchling: pip install 'aae-detect[dev]'")
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"aae_detect": "runtime", "aae_train": "train", "aae_export": "export"}
+PACKAGES = {"aae_detect": "runtime", "aae_train": "train", "aae_export": "export", "aae_compare": "benchmarks"}
 MAX_DEMO_MODEL_BYTES = 4 * 2**20
 
 
@@ -63,7 +63,7 @@ def distribution_name(requirement: str) -> str:
 
 def test_the_wheel_holds_the_three_packages_whole_and_nothing_else(wheel_names: set[str]) -> None:
     inside = {name for name in wheel_names if ".dist-info/" not in name}
-    assert inside == source_files("aae_detect") | source_files("aae_train") | source_files("aae_export")
+    assert inside == set().union(*map(source_files, PACKAGES))
     assert {f"{package}/py.typed" for package in PACKAGES} <= inside
     assert not {name for name in inside if Path(name).name.startswith(("test_", "conftest"))}
 
@@ -88,7 +88,9 @@ def test_the_wheel_declares_the_commands_and_what_the_device_needs(built: Path) 
     assert {line.split(" = ")[0] for line in commands.splitlines() if " = " in line} == {
         "aae-detect",
         "aae-train",
+        "aae-compare",
         "aae-export",
+        "aae-generate",
         "aae-bench",
     }
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]

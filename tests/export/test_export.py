@@ -21,7 +21,7 @@ from aae_export.parity import compare, require_parity
 from aae_train.detector_graph import DetectorGraph
 from aae_train.run_folder import read_trained
 
-EXPORTED = {"encoder.onnx", "decoder.onnx", "generator.onnx", "detector.onnx"}
+EXPORTED = {"encoder.onnx", "decoder.onnx", "generator.onnx", "discriminator.onnx", "detector.onnx"}
 
 
 def ports(path: Path) -> tuple[dict[str, tuple[str, list[object]]], dict[str, tuple[str, list[object]]]]:
@@ -38,6 +38,8 @@ def test_the_files_and_their_ports_are_the_contract(small_export: Path) -> None:
     assert ports(small_export / "encoder.onnx") == ({"image": image}, {"latent": code})
     assert ports(small_export / "decoder.onnx") == ({"latent": code}, {"reconstruction": image})
     assert ports(small_export / "generator.onnx") == ({"prior_sample": code}, {"picture": image})
+    logits = ("tensor(float)", ["batch"])
+    assert ports(small_export / "discriminator.onnx") == ({"latent": code}, {"logit": logits})
     maps = ("tensor(float)", ["batch", 16, 24])
     scores = ("tensor(float)", ["batch"])
     expected = {"anomaly_map": maps, "anomaly_score": scores, "reconstruction": image}
@@ -78,7 +80,9 @@ def test_the_description_says_where_it_came_from(small_export: Path, small_run: 
     assert spec.versions["torch"] == torch.__version__.split("+")[0] or spec.versions["torch"] == torch.__version__
     report = json.loads((small_export / "export.json").read_text())
     assert report["detector_sha256"] == detector.model_sha256
-    parts = {name: onnx.load(small_export / f"{name}.onnx") for name in ("encoder", "decoder", "generator")}
+    parts = {
+        name: onnx.load(small_export / f"{name}.onnx") for name in ("encoder", "decoder", "generator", "discriminator")
+    }
     for role, model in parts.items():
         note = json.loads({p.key: p.value for p in model.metadata_props}["aae_detect.part"])
         assert (note["role"], note["prior"], note["latent_dim"]) == (role, "normal", 192)
@@ -92,6 +96,7 @@ def test_the_parity_report_covers_every_output_at_batch_1_and_4(small_export: Pa
             "encoder": ["latent"],
             "decoder": ["reconstruction"],
             "generator": ["picture"],
+            "discriminator": ["logit"],
             "detector": ["anomaly_map", "anomaly_score", "reconstruction"],
         }.items()
         for output in outputs
@@ -166,9 +171,9 @@ def inputs() -> list[np.ndarray]:
 
 def test_a_graph_that_answers_otherwise_is_caught(tmp_path: Path, inputs: list[np.ndarray]) -> None:
     """The file holds one model, torch another: differences of 1 % must not pass."""
-    write_onnx(tmp_path / "m.onnx", Twice(2.0), torch.zeros(2, 3), "x", ["y"], {})
-    require_parity(compare("m", tmp_path / "m.onnx", Twice(2.0), inputs, ["y"]))
-    differences = compare("m", tmp_path / "m.onnx", Twice(2.02), inputs, ["y"])
+    write_onnx(tmp_path / "m.onnx", Twice(2.0), {"x": torch.zeros(2, 3)}, ["y"], {})
+    require_parity(compare("m", tmp_path / "m.onnx", Twice(2.0), {"x": inputs}, ["y"]))
+    differences = compare("m", tmp_path / "m.onnx", Twice(2.02), {"x": inputs}, ["y"])
     assert not any(d.passed for d in differences)
     assert differences[0].largest == pytest.approx(0.08, rel=1e-3)
     with pytest.raises(ModelError, match=r"m does not answer like .*y differs by 0\.08"):
@@ -176,9 +181,9 @@ def test_a_graph_that_answers_otherwise_is_caught(tmp_path: Path, inputs: list[n
 
 
 def test_a_graph_with_nan_is_caught(tmp_path: Path, inputs: list[np.ndarray]) -> None:
-    write_onnx(tmp_path / "m.onnx", Twice(float("nan")), torch.zeros(2, 3), "x", ["y"], {})
+    write_onnx(tmp_path / "m.onnx", Twice(float("nan")), {"x": torch.zeros(2, 3)}, ["y"], {})
     with pytest.raises(ModelError, match="m does not answer"):
-        require_parity(compare("m", tmp_path / "m.onnx", Twice(2.0), inputs, ["y"]))
+        require_parity(compare("m", tmp_path / "m.onnx", Twice(2.0), {"x": inputs}, ["y"]))
 
 
 def test_another_type_or_shape_is_caught(tmp_path: Path, inputs: list[np.ndarray]) -> None:
@@ -186,9 +191,9 @@ def test_another_type_or_shape_is_caught(tmp_path: Path, inputs: list[np.ndarray
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (x * self.factor)[:, :2]
 
-    write_onnx(tmp_path / "m.onnx", Half(), torch.zeros(2, 3), "x", ["y"], {})
+    write_onnx(tmp_path / "m.onnx", Half(), {"x": torch.zeros(2, 3)}, ["y"], {})
     with pytest.raises(ModelError, match="in ONNX Runtime and"):
-        compare("m", tmp_path / "m.onnx", Twice(), inputs, ["y"])
+        compare("m", tmp_path / "m.onnx", Twice(), {"x": inputs}, ["y"])
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 from aae_detect.bench.cli import main
-from aae_detect.bench.report import check_target, to_json
+from aae_detect.bench.report import to_json
 from aae_detect.errors import ConfigError
 from aae_detect.model_file import read_model
-from aae_detect.whole_file import write_whole
+from aae_detect.whole_file import check_target, write_whole
 
 
 def run(*args: object) -> Result:

@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from aae_detect.errors import ConfigError
-from aae_train.aae import AdversarialAutoencoder, Optimizers, train_step
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
 from aae_train.config import TrainConfig
-
-CONFIG = TrainConfig(data="x", input_hw=(32, 32), latent_channels=2)
+from aae_train.draw import Draw
+from aae_train.families import make_model
+from aae_train.family import GenerativeModel, Pictures
+from aae_train.players import Players
+from aae_train.processes import Processes
 
 
 def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
@@ -32,37 +34,42 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
         read_tensors(tmp_path / "x.safetensors")
 
 
-def test_training_goes_on_as_if_it_had_never_stopped() -> None:
-    def steps(model: AdversarialAutoencoder, optimizers: Optimizers, first: int, last: int) -> None:
+@pytest.mark.parametrize("family", ["aae", "gan", "gmmn-ae"])
+def test_training_goes_on_as_if_it_had_never_stopped(family: str) -> None:
+    config = TrainConfig(data="x", model=family, input_hw=(32, 32), latent="4")
+    processes, prior = Processes("cpu"), config.make_prior()
+
+    def steps(model: GenerativeModel, players: Players, first: int, last: int) -> None:
         for step in range(first, last):
             generator = torch.Generator().manual_seed(step)
             picture = torch.rand(4, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
-            prior = torch.randn(4, CONFIG.latent_dim, generator=generator)
-            train_step(model, optimizers, picture, picture, prior, torch.autocast("cpu", enabled=False))
+            draw = Draw(prior, model.prior_chw, 0, 0, step, processes)
+            model.step(model.phases[0].name, Pictures(picture, picture), draw, players)
 
-    def fresh(seed: int) -> tuple[AdversarialAutoencoder, Optimizers]:
+    def fresh(seed: int) -> tuple[GenerativeModel, Players]:
         torch.manual_seed(seed)
-        model = AdversarialAutoencoder(CONFIG).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return model, Optimizers(model, CONFIG)
+        model: GenerativeModel = make_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model, Players(model.players(config), processes)
 
-    unbroken, unbroken_optimizers = fresh(0)
-    steps(unbroken, unbroken_optimizers, 0, 6)
+    unbroken, unbroken_players = fresh(0)
+    steps(unbroken, unbroken_players, 0, 6)
 
-    first, first_optimizers = fresh(0)
-    steps(first, first_optimizers, 0, 3)
-    packed = {name: tensor.clone().contiguous() for name, tensor in pack_training(first, first_optimizers).items()}
-    second, second_optimizers = fresh(1)
-    unpack_training(packed, second, second_optimizers)
-    steps(second, second_optimizers, 3, 6)
+    first, first_players = fresh(0)
+    steps(first, first_players, 0, 3)
+    packed = {name: tensor.clone().contiguous() for name, tensor in pack_training(first, first_players).items()}
+    second, second_players = fresh(1)
+    unpack_training(packed, second, second_players)
+    steps(second, second_players, 3, 6)
     for name, tensor in unbroken.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
 
 
 def test_the_random_state_is_part_of_it() -> None:
-    model, optimizers = AdversarialAutoencoder(CONFIG), None
-    optimizers = Optimizers(model, CONFIG)
-    packed = pack_training(model, optimizers)
+    config = TrainConfig(data="x", input_hw=(32, 32))
+    model = make_model(config)
+    players = Players(model.players(config), Processes("cpu"))
+    packed = pack_training(model, players)
     expected = torch.rand(3)
     torch.rand(100)
-    unpack_training(packed, model, optimizers)
+    unpack_training(packed, model, players)
     assert torch.equal(torch.rand(3), expected)

@@ -116,8 +116,26 @@ def test_clean_is_the_store_s_picture_augmented_by_the_batch_s_generator(store):
     loader = BatchLoader(store, range(10), 1, seed=5, defect_rate=0)
     with loader:
         batch = loader.make(17)
-    expected = augment(store[batch.indices[0]], np.random.default_rng([5, 0, 1, 17]))
+    expected = augment(store[batch.indices[0]], np.random.default_rng([5, 0, 1, 17, 0]))
     np.testing.assert_array_equal(batch.clean[0], expected)
+
+
+def test_processes_make_parts_of_one_batch(store):
+    """Three processes together see what one sees, picture for picture."""
+
+    def batch(**share):
+        with BatchLoader(store, range(10), 6, seed=5, **share) as loader:
+            return loader.make(17)
+
+    whole, parts = batch(), [batch(rank=rank, processes=3) for rank in range(3)]
+    assert sum((part.indices for part in parts), ()) == whole.indices
+    for name in ("clean", "input", "mask"):
+        np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(store):
+    with pytest.raises(ConfigError, match=r"--batch-size 8 cannot be shared by 3 processes; give a multiple of 3"):
+        BatchLoader(store, range(10), 8, seed=0, processes=3)
 
 
 def test_closing_leaves_no_threads(store):

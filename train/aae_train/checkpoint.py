@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from aae_detect.errors import ConfigError
-from aae_train.aae import AdversarialAutoencoder, Optimizers
+from aae_train.family import GenerativeModel
+from aae_train.players import Players
 
 _HEADER = "aae_train"
 
@@ -48,21 +49,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ConfigError(f"{path} is not a file of aae-train or is damaged: {error}") from error
 
 
-def pack_training(model: AdversarialAutoencoder, optimizers: Optimizers) -> dict[str, Tensor]:
+def pack_training(model: GenerativeModel, players: Players) -> dict[str, Tensor]:
     """Collect all that the next step depends on: weights, optimizers' moments, torch's random state."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for player, optimizer in optimizers.named().items():
+    for player, optimizer in players.named().items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{player}.{index}.{name}": tensor for name, tensor in state.items()}
     tensors["random_state"] = torch.get_rng_state()
     return tensors
 
 
-def unpack_training(tensors: dict[str, Tensor], model: AdversarialAutoencoder, optimizers: Optimizers) -> None:
+def unpack_training(tensors: dict[str, Tensor], model: GenerativeModel, players: Players) -> None:
     """Put back what `pack_training` collected."""
     prefix = "model."
     model.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-    for player, optimizer in optimizers.named().items():
+    for player, optimizer in players.named().items():
         fresh = optimizer.state_dict()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}

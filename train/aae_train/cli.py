@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from aae_detect.cli_errors import cli_errors
 
 if TYPE_CHECKING:
     from aae_train.config import TrainConfig
+    from aae_train.processes import Processes
 
 DEFAULT_STEPS = 2000
 _FIELDS = {"size": "input_hw"}
@@ -22,6 +25,9 @@ _EPILOG = """\b
 Examples:
   aae-train photos/good                      a run in runs/good-1
   aae-train mvtec/bottle --minutes 15        MVTec AD layout: learns from train/good only
+  aae-train photos/good --model gan --latent 64
+  aae-train photos/good --encoder gaussian --prior mixture:10
+  torchrun --nproc-per-node 2 -m aae_train.cli photos/good --batch-size 16
   aae-train photos/good --dry-run            checks pictures and settings, trains nothing
   aae-train photos/good --out runs/good-1 --resume
 
@@ -49,7 +55,37 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.command(epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="Run folder.  [default: runs/NAME-N]")
-@click.option("--model", type=click.Choice(["aae"]), default="aae", show_default=True, help="Model family.")
+@click.option(
+    "--model",
+    type=click.Choice(["aae", "wae-mmd", "vae", "gan", "gmmn", "gmmn-ae"]),
+    default="aae",
+    show_default=True,
+    help="Model family.",
+)
+@click.option(
+    "--encoder",
+    type=click.Choice(["deterministic", "gaussian", "universal"]),
+    help="How a picture becomes a code, where the family leaves a choice.  [default: deterministic; vae: gaussian]",
+)
+@click.option(
+    "--prior",
+    default="normal",
+    show_default=True,
+    metavar="NAME",
+    help="What codes are held to: normal, uniform, mixture:K or swiss-roll.",
+)
+@click.option(
+    "--latent",
+    metavar="grid|DIM",
+    help="A code for each 16x16 pixels, or one vector of DIM numbers.  [default: grid; gan, gmmn, gmmn-ae: 64]",
+)
+@click.option(
+    "--adversarial-loss",
+    type=click.Choice(["relativistic", "non-saturating"]),
+    default="relativistic",
+    show_default=True,
+    help="Of aae and gan: the stable one, with penalties, or that of the first GAN.",
+)
 @click.option(
     "--size",
     type=_Size(),
@@ -89,6 +125,10 @@ def main(
     data: Path,
     out: Path | None,
     model: str,
+    encoder: str | None,
+    prior: str,
+    latent: str | None,
+    adversarial_loss: str,
     size: tuple[int, int],
     fit: str,
     bits: str | None,
@@ -117,8 +157,12 @@ def main(
         config = TrainConfig(
             data=str(data.resolve()),
             model=model,
+            encoder=encoder,  # type: ignore[arg-type]  # click.Choice holds it to the names
+            prior=prior,
+            latent=latent,
+            adversarial_loss=adversarial_loss,  # type: ignore[arg-type]
             input_hw=size,
-            fit=fit,  # type: ignore[arg-type]  # click.Choice holds it to the names
+            fit=fit,  # type: ignore[arg-type]
             bits=int(bits) if bits else None,
             seed=seed,
             steps=DEFAULT_STEPS if steps is None and minutes is None else steps,
@@ -134,32 +178,79 @@ def main(
 
 
 def _run(config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool, dry_run: bool) -> int:
+    from aae_detect.errors import AaeDetectError
+    from aae_train.processes import Processes, ProcessLost
+
+    processes = Processes(config.device)
+    try:
+        code = _train(processes, config, typed, data, out, resume, dry_run)
+    except ProcessLost as error:
+        if processes.tells(error):
+            click.ClickException(str(error)).show()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.exit_code)  # an orderly end would wait for those who are gone
+    except AaeDetectError as error:
+        processes.leave()
+        if processes.tells(error):
+            raise
+        return error.exit_code
+    processes.leave()
+    return code
+
+
+def _train(
+    processes: Processes,
+    config: TrainConfig,
+    typed: set[str],
+    data: Path,
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+) -> int:
     from aae_train.progress import ProgressBar, stop_on_interrupt
-    from aae_train.run import Run, check_new_folder, describe, settings_to_resume
+    from aae_train.run import Run, describe
+
+    def say(text: str, warning: bool = False) -> None:
+        if processes.leads:
+            click.secho(f"warning: {text}" if warning else text, fg="yellow" if warning else None, err=warning)
+
+    config, out, finished = processes.lead(lambda: _settle(config, typed, data, out, resume))
+    # The leader's settings hold for all; each machine has the pictures where its own command says.
+    config = replace(config, data=str(data.resolve()))
+    if finished:
+        say(f"{out} is finished; export it with `aae-export {out}`")
+        return 0
+    run = Run(config, out, lambda text: say(text, warning=True), processes)
+    say(describe(run))
+    if dry_run:
+        say("dry run: nothing was written")
+        return 0
+    with stop_on_interrupt() as stop, ProgressBar(shown=processes.leads) as bar:
+        finished = run.train(stop, bar.update)
+    if not finished:
+        command = "aae-train" if processes.count == 1 else "torchrun ... -m aae_train.cli"
+        say(f"stopped and saved; continue with `{command} {data} --out {out} --resume`")
+        return 130
+    if processes.leads:
+        say(run.closing_words())
+    return 0
+
+
+def _settle(
+    config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool
+) -> tuple[TrainConfig, Path, bool]:
+    """Look at the run folder: return the settings that hold, the folder, and whether its run is finished."""
+    from aae_train.run import check_new_folder, settings_to_resume
     from aae_train.run_folder import MODEL_FILE, new_run_folder, newest_run_folder
 
     runs = Path("runs")
     if out is None:
         out = newest_run_folder(data.resolve(), runs) if resume else new_run_folder(data.resolve(), runs)
-    if resume:
-        config = settings_to_resume(out, config, typed)
-    else:
+    if not resume:
         check_new_folder(out)
-    if resume and (out / MODEL_FILE).is_file():
-        click.echo(f"{out} is finished; export it with `aae-export {out}`")
-        return 0
-    run = Run(config, out, say=lambda text: click.secho(f"warning: {text}", fg="yellow", err=True))
-    click.echo(describe(run))
-    if dry_run:
-        click.echo("dry run: nothing was written")
-        return 0
-    with stop_on_interrupt() as stop, ProgressBar() as bar:
-        finished = run.train(stop, bar.update)
-    if not finished:
-        click.echo(f"stopped and saved; continue with `aae-train {data} --out {out} --resume`")
-        return 130
-    click.echo(run.closing_words())
-    return 0
+        return config, out, False
+    return settings_to_resume(out, config, typed), out, (out / MODEL_FILE).is_file()
 
 
 if __name__ == "__main__":

@@ -9,14 +9,38 @@ from typing import Any, Literal, get_args
 
 from aae_detect.errors import ConfigError
 from aae_detect.preprocess import BITS
+from aae_detect.prior import Prior, parse_prior
 from aae_detect.spec import FITS, Fit
+from aae_train.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from aae_train.networks import CODE_STEP
+from aae_train.posterior import ENCODERS, EncoderKind
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 SIZE_STEP = 32
 """Sizes go in steps of this: the encoder halves its input four times, and a family may once more."""
-MODELS = ("aae",)
+ENCODERS_OF: dict[str, tuple[EncoderKind, ...]] = {
+    "aae": ENCODERS,
+    "wae-mmd": ENCODERS,
+    "vae": ("gaussian",),
+    "gan": ("deterministic",),
+    "gmmn": ("deterministic",),
+    "gmmn-ae": ("deterministic",),
+}
+"""The families, and which encoders have a meaning in each; the first is the default."""
+
+MODELS = tuple(ENCODERS_OF)
+VECTOR_MODELS = ("gan", "gmmn", "gmmn-ae")
+"""Families whose code is a vector unless asked otherwise: what they draw has to hang together by itself."""
+
+GRID = "grid"
+VECTOR_LATENT = 64
+"""Numbers of a vector code, by default."""
+
+CUSTOM = "custom"
+"""Name of a prior that was given in Python."""
+
+MOST_LATENT = 4096
 MOST_SEEDS = 2**29
 """Seed, stage and step are packed into one 64-bit number for torch."""
 
@@ -29,6 +53,18 @@ class TrainConfig:
     """Folder of pictures, absolute."""
 
     model: str = "aae"
+    encoder: EncoderKind | None = None
+    """How a picture becomes a code, see `posterior`; None takes the family's default."""
+
+    prior: str = "normal"
+    """As `aae_detect.prior.parse_prior` reads it, or `custom`."""
+
+    latent: str | None = None
+    """`grid`, or the length of a vector code; None takes the family's default."""
+
+    adversarial_loss: AdversarialLoss = "relativistic"
+    """Of GAN and AAE. `non-saturating` is the paper's, without penalties; the relativistic one stays stable."""
+
     input_hw: tuple[int, int] = (256, 256)
     """Height and width of the model's input, pixels, multiples of 32."""
 
@@ -54,7 +90,7 @@ class TrainConfig:
     rates the two phases undo each other's work and the codes hold nothing."""
 
     latent_channels: int = 8
-    """Numbers per place of the latent code; there is one place per 16x16 input pixels."""
+    """Numbers per place of a grid code; there is one place per 16x16 input pixels."""
 
     defect_rate: float = 0.5
     """Share of training pictures that carry a synthetic defect which the reconstruction has to remove."""
@@ -66,9 +102,30 @@ class TrainConfig:
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ConfigError(f"--model {self.model!r} is none of {', '.join(MODELS)}")
+        # Filled in at once, so that config.json says what was really done.
+        if self.encoder is None:
+            object.__setattr__(self, "encoder", ENCODERS_OF[self.model][0])
+        if self.latent is None:
+            object.__setattr__(self, "latent", str(VECTOR_LATENT) if self.model in VECTOR_MODELS else GRID)
+        self._check_ranges()
+        self._check_combination()
+
+    def _check_ranges(self) -> None:
         height, width = self.input_hw
+        assert self.latent is not None  # filled in above
+        vector = self.latent.isdecimal() and 1 <= int(self.latent) <= MOST_LATENT
         checks: list[tuple[bool, str]] = [
-            (self.model in MODELS, f"--model {self.model!r} is none of {', '.join(MODELS)}"),
+            (self.encoder in ENCODERS, f"--encoder {self.encoder!r} is none of {', '.join(ENCODERS)}"),
+            (
+                self.latent == GRID or vector,
+                f"--latent {self.latent!r} is neither grid nor a number from 1 to {MOST_LATENT}",
+            ),
+            (
+                self.adversarial_loss in ADVERSARIAL_LOSSES,
+                f"--adversarial-loss {self.adversarial_loss!r} is none of {', '.join(ADVERSARIAL_LOSSES)}",
+            ),
             (
                 all(side % SIZE_STEP == 0 and SIZE_STEP <= side <= 4096 for side in (height, width)),
                 f"--size {height}x{width} is not made of multiples of {SIZE_STEP} between {SIZE_STEP} and 4096; "
@@ -91,10 +148,45 @@ class TrainConfig:
         if problems := [message for fine, message in checks if not fine]:
             raise ConfigError("; ".join(problems))
 
+    def _check_combination(self) -> None:
+        """Refuse what has no meaning, and say what has."""
+        encoders = ENCODERS_OF[self.model]
+        if self.encoder not in encoders:
+            fitting = ", ".join(model for model, kinds in ENCODERS_OF.items() if self.encoder in kinds)
+            raise ConfigError(
+                f"--model {self.model} has no {self.encoder} encoder, only {', '.join(encoders)}; "
+                f"--encoder {self.encoder} goes with --model {fitting}"
+            )
+        if self.model == "vae" and self.prior != "normal":
+            raise ConfigError(
+                f"--model vae needs --prior normal, {self.prior} was asked for: its KL term is known in closed form "
+                "there only; any prior goes with --model aae, wae-mmd, gan, gmmn"
+            )
+        if self.model == "gmmn-ae" and self.latent == GRID:
+            raise ConfigError(
+                "--model gmmn-ae needs a vector code, --latent grid was asked for: its generator draws whole codes; "
+                f"give --latent {VECTOR_LATENT}, or --model gmmn"
+            )
+        if self.prior != CUSTOM:
+            parse_prior(self.prior).require_dim(self.latent_chw[0])
+
+    @property
+    def latent_chw(self) -> tuple[int, int, int]:
+        """Shape of a code: numbers per place, places down and across; a vector has one place."""
+        if self.latent == GRID:
+            return self.latent_channels, self.input_hw[0] // CODE_STEP, self.input_hw[1] // CODE_STEP
+        assert self.latent is not None  # filled in when this was made
+        return int(self.latent), 1, 1
+
     @property
     def latent_dim(self) -> int:
-        """Length of the latent code."""
-        return self.latent_channels * (self.input_hw[0] // CODE_STEP) * (self.input_hw[1] // CODE_STEP)
+        """Length of a flattened code."""
+        channels, height, width = self.latent_chw
+        return channels * height * width
+
+    def make_prior(self) -> Prior:
+        """Return the prior, unless it is a custom one, which only its maker knows."""
+        return parse_prior(self.prior)
 
     def to_json(self) -> str:
         """Return the settings as indented JSON, as `from_json` reads it."""

@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aae_train.family import GenerativeModel
+from aae_train.networks import PictureDiscriminator
+
 CELL = 4
 """Pixels a side of one cell of the map."""
 
@@ -38,7 +41,7 @@ class DetectorGraph(nn.Module):
         """Put a detector together.
 
         Args:
-            encoder: (B, 3, H, W) in [-1, 1] to (B, D).
+            encoder: (B, 3, H, W) in [-1, 1], and noise (B, noise_dim) or None, to (B, D).
             decoder: Its inverse.
             centre: (1, 2, H/4, W/4) mean of the evidence on good pictures.
             spread: The same shape, its standard deviation, above 0.
@@ -50,18 +53,20 @@ class DetectorGraph(nn.Module):
         self.register_buffer("spread", spread)
         self.register_buffer("blur", blur_kernel(), persistent=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Judge pictures.
 
         Args:
             image: (N, H, W, 3) uint8 BGR at model size.
+            noise: (N, noise_dim), or (1, noise_dim) for all, of a stochastic encoder; None means zeros.
 
         Returns:
             anomaly_map (N, H/4, W/4) float32; anomaly_score (N,) float32, the map's maximum;
             reconstruction (N, H, W, 3) uint8 BGR.
         """
         picture = to_model_range(image)
-        drawn = self.decoder(self.encoder(picture)).clamp(-1.0, 1.0)
+        code = self.encoder(picture, None if noise is None else noise.expand(image.shape[0], -1))
+        drawn = self.decoder(code).clamp(-1.0, 1.0)
         standardised = (evidence(picture, drawn, self.blur) - self.centre) / self.spread  # (N, 2, h, w)
         anomaly_map = standardised.amax(dim=1)
         return anomaly_map, anomaly_map.amax(dim=(1, 2)), to_image(drawn)
@@ -74,14 +79,14 @@ class EncoderGraph(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Take (N, H, W, 3) uint8 BGR to codes (N, D) float32."""
-        latent: Tensor = self.encoder(to_model_range(image))
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Take (N, H, W, 3) uint8 BGR, and noise (N, noise_dim) of a stochastic encoder, to codes (N, D) float32."""
+        latent: Tensor = self.encoder(to_model_range(image), noise)
         return latent
 
 
 class DecoderGraph(nn.Module):
-    """The decoder, or the generator that it is under the prior, as it is exported."""
+    """The decoder as it is exported."""
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
@@ -90,6 +95,44 @@ class DecoderGraph(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Take codes (N, D) float32 to pictures (N, H, W, 3) uint8 BGR."""
         return to_image(self.decoder(latent).clamp(-1.0, 1.0))
+
+
+class GeneratorGraph(nn.Module):
+    """The generator as it is exported: for most families the decoder, fed from the prior."""
+
+    def __init__(self, model: GenerativeModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, prior_sample: Tensor) -> Tensor:
+        """Take samples of the prior (N, P) float32 to pictures (N, H, W, 3) uint8 BGR."""
+        return to_image(self.model.generate(prior_sample).clamp(-1.0, 1.0))
+
+
+class LatentDiscriminatorGraph(nn.Module):
+    """A discriminator of codes as it is exported."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Take codes (N, D) float32 to logits (N,): the mean over places; higher is more like the prior."""
+        logits: Tensor = self.discriminator(latent)
+        return logits.mean(dim=1)
+
+
+class PictureDiscriminatorGraph(nn.Module):
+    """A discriminator of pictures as it is exported, with what its last hidden layer saw."""
+
+    def __init__(self, discriminator: PictureDiscriminator) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Take (N, H, W, 3) uint8 BGR to logits (N,), higher is more like a real one, and features (N, F)."""
+        features: Tensor = self.discriminator.features(to_model_range(image))
+        return self.discriminator.head(features).squeeze(1), features
 
 
 def to_model_range(image: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from aae_detect.scoring import judge
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MIDDLE_COLOURS = {"discriminator": "tab:red", "generator": "tab:purple", "mmd": "tab:red", "kl": "tab:red"}
 MOST_SAMPLES = 12
 TITLES = ("picture", "reconstruction", "anomaly map")
 HEAT_COLOURS = cv2.COLORMAP_TURBO
@@ -55,12 +56,13 @@ class Sample:
 
 
 def training_curves(history_rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Draw a run's history as a PNG of three panels: reconstruction, adversary, select score.
+    """Draw a run's history as a PNG of three panels: reconstruction, what the family adds to it, select score.
 
     Args:
         history_rows: Rows of `history.csv`: `step`, any of `reconstruction`, `discriminator`, `generator`,
-            `discriminator_accuracy` and `select_score`, and `stage` where the run trains several models; a value that
-            is missing, None or empty is left out. The models of folds are drawn pale behind the one that ships.
+            `discriminator_accuracy`, `mmd`, `kl` and `select_score`, and `stage` where the run trains several models; a
+            value that is missing, None or empty is left out. The models of folds are drawn pale behind the one that
+            ships.
         path: PNG file to write.
 
     Raises:
@@ -85,8 +87,8 @@ def training_curves(history_rows: Iterable[Mapping[str, Any]], path: Path) -> No
         own = [row for row in rows if str(row.get("stage") or "final") == stage]
         shipped = stage == stages[-1] if "final" not in stages else stage == "final"
         _draw(top, own, "reconstruction", "tab:blue", shipped)
-        _draw(middle, own, "discriminator", "tab:red", shipped)
-        _draw(middle, own, "generator", "tab:purple", shipped)
+        for name, colour in _MIDDLE_COLOURS.items():
+            _draw(middle, own, name, colour, shipped)
         _draw(share, own, "discriminator_accuracy", "tab:gray", shipped)
         _draw(bottom, own, "select_score", "tab:green", shipped, smooth=False)
     pale = "; pale: the models of the folds" if len(stages) > 1 else ""
@@ -97,24 +99,40 @@ def training_curves(history_rows: Iterable[Mapping[str, Any]], path: Path) -> No
         top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         top.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         top.yaxis.set_minor_formatter(NullFormatter())
-    middle.set_title("Adversary: codes against the prior", loc="left")
-    middle.set(ylabel="loss (nat)")
-    middle.axhline(math.log(4), color="tab:red", linestyle=":", linewidth=1, label="discriminator, cannot tell")
-    middle.axhline(math.log(2), color="tab:purple", linestyle=":", linewidth=1, label="generator, cannot be told")
-    middle.set_ylim(bottom=0)
-    share.set(ylabel="discriminator accuracy (share)", ylim=(0, 1.05))
+    present = {name for row in rows for name in _MIDDLE_COLOURS if math.isfinite(_value(row, name))}
+    title, unit = _middle_title(present)
+    middle.set_title(title, loc="left")
+    middle.set(ylabel=unit)
+    if "mmd" not in present:  # an unbiased MMD^2 falls below 0 now and then
+        middle.set_ylim(bottom=0)
+    share.set_visible("discriminator" in present)
+    if "discriminator" in present:
+        share.axhline(0.5, color="tab:gray", linestyle=":", linewidth=1, label="cannot tell")
+        share.set(ylabel="discriminator accuracy (share)", ylim=(0, 1.05))
     bottom.set_title("Select score, higher is better", loc="left")
     bottom.set(ylabel="mean average precision (0 to 1)", xlabel="training step")
     for panels in ((top,), (middle, share), (bottom,)):
-        keys = [pair for panel in panels for pair in zip(*panel.get_legend_handles_labels(), strict=True)]
+        shown = [panel for panel in panels if panel.get_visible()]
+        keys = [pair for panel in shown for pair in zip(*panel.get_legend_handles_labels(), strict=True)]
         if keys:
             # Above the panel, beside its title: inside, it would hide a curve.
             above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "frameon": False}
-            panels[-1].legend(*zip(*keys, strict=True), fontsize=8, ncols=3, **above)
+            shown[-1].legend(*zip(*keys, strict=True), fontsize=8, ncols=3, **above)
         panels[0].grid(alpha=0.25)
     if not any(math.isfinite(_value(row, "select_score")) for row in rows):
         bottom.text(0.5, 0.5, "not measured in this run", transform=bottom.transAxes, ha="center", color="gray")
     figure.savefig(path, format="png")
+
+
+def _middle_title(present: set[str]) -> tuple[str, str]:
+    """Return title and axis label for the losses that there are."""
+    if "discriminator" in present:
+        return "Adversary", "loss (nat)"
+    if "mmd" in present:
+        return "Distance of the distributions", "MMD"
+    if "kl" in present:
+        return "What the code tells", "KL to the prior (nat)"
+    return "Adversary", "loss (nat)"
 
 
 def _value(row: Mapping[str, Any], name: str) -> float:

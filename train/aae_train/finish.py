@@ -14,14 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from aae_detect import __version__
-from aae_train.aae import AdversarialAutoencoder
+from aae_detect.prior import Prior
 from aae_train.calibration import Threshold, colour_scale, conformal_threshold
 from aae_train.checkpoint import read_tensors
 from aae_train.compute import make_autocast, to_pictures
 from aae_train.config import TrainConfig
+from aae_train.families import make_model
+from aae_train.family import GenerativeModel
 from aae_train.figures import Sample, contact_sheet
+from aae_train.health import Health, examine
 from aae_train.loader import Store
 from aae_train.place_statistics import PlaceStatistics, fit_statistics
+from aae_train.players import count_parameters
 from aae_train.run_folder import build_detector, fold_file
 from aae_train.select_score import measure_evidence
 from aae_train.split import Split
@@ -50,16 +54,27 @@ class Finisher:
         self._config, self._out, self._device = config, out, device
         self._store, self._names, self._split = store, names, split
 
-    def calibrate(self, model: AdversarialAutoencoder) -> tuple[PlaceStatistics, Threshold]:
+    def calibrate(self, model: GenerativeModel) -> tuple[PlaceStatistics, Threshold]:
         """Fit the statistics per place and set the threshold."""
         statistics, scores = self._cross_fit() if self._split.folds else self._held_back(model)
         return statistics, conformal_threshold(scores, self._config.target_frr, self._split.method)
 
-    def metrics(self, model: AdversarialAutoencoder, threshold: Threshold, progress: Progress) -> dict[str, Any]:
+    def examine(self, model: GenerativeModel, prior: Prior, progress: Progress) -> Health:
+        """Look for the ways in which generative models fail."""
+        images = self._images((self._split.calibrate or self._split.train)[:_LATENT_PICTURES])
+        return examine(model, prior, images, progress.history, self._config.seed)
+
+    def metrics(
+        self, model: GenerativeModel, threshold: Threshold, progress: Progress, health: Health
+    ) -> dict[str, Any]:
         """Return what `metrics.json` says of the model; the run adds what it alone knows."""
         split = self._split
         return {
             "model": self._config.model,
+            "encoder": self._config.encoder,
+            "prior": self._config.prior,
+            "latent_chw": model.decoder.latent_chw,
+            "parameters": count_parameters([model.encoder, model.decoder]),
             "pictures": {
                 "train": len(split.train),
                 "select": len(split.select),
@@ -67,7 +82,6 @@ class Finisher:
                 "folds": [len(fold) for fold in split.folds],
             },
             "steps": progress.step,
-            "training_seconds": round(progress.seconds, 1),
             "device": str(self._device),
             "bf16": bool(make_autocast(self._device)._enabled),
             "select_score": progress.best_score,
@@ -75,11 +89,12 @@ class Finisher:
             "threshold": threshold.value,
             "calibration": asdict(threshold.calibration),
             "latent": self._latent_summary(model),
+            "health": health.to_dict(),
             "versions": {"aae-detect": __version__, "torch": torch.__version__, "numpy": version("numpy")},
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
-    def _held_back(self, model: AdversarialAutoencoder) -> tuple[PlaceStatistics, NDArray[np.float32]]:
+    def _held_back(self, model: GenerativeModel) -> tuple[PlaceStatistics, NDArray[np.float32]]:
         """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
         statistics = fit_statistics(self._evidence(model, self._split.select))
         return statistics, _scores(statistics, self._evidence(model, self._split.calibrate))
@@ -92,7 +107,7 @@ class Finisher:
         """
         folds = []
         for number, fold in enumerate(self._split.folds, start=1):
-            model = AdversarialAutoencoder(self._config).to(self._device)
+            model = make_model(self._config).to(self._device)
             model.load_state_dict(read_tensors(fold_file(self._out, f"fold-{number}"))[0])
             folds.append(self._evidence(model.eval(), fold))
         scores = []
@@ -101,15 +116,13 @@ class Finisher:
             scores.append(_scores(fit_statistics(others), held_back))
         return fit_statistics(np.concatenate(folds)), np.concatenate(scores)
 
-    def _evidence(self, model: AdversarialAutoencoder, numbers: Sequence[int]) -> NDArray[np.float32]:
+    def _evidence(self, model: GenerativeModel, numbers: Sequence[int]) -> NDArray[np.float32]:
         return measure_evidence(model, self._images(numbers))
 
     def _images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack([self._store[number] for number in numbers])
 
-    def draw_contact_sheet(
-        self, model: AdversarialAutoencoder, statistics: PlaceStatistics, threshold: Threshold
-    ) -> None:
+    def draw_contact_sheet(self, model: GenerativeModel, statistics: PlaceStatistics, threshold: Threshold) -> None:
         """Draw held-back good pictures beside what the model makes of them; a cross-fit has only learned ones."""
         held_back = self._split.calibrate or self._split.train
         chosen = [held_back[i] for i in np.linspace(0, len(held_back) - 1, min(_SAMPLES, len(held_back))).astype(int)]
@@ -125,7 +138,7 @@ class Finisher:
         contact_sheet(samples, self._out / "contact_sheet.png", colour_scale(threshold.value), threshold.value)
 
     @torch.no_grad()
-    def _latent_summary(self, model: AdversarialAutoencoder) -> dict[str, float]:
+    def _latent_summary(self, model: GenerativeModel) -> dict[str, float]:
         """How the codes of good pictures compare with the prior, which has mean 0 and standard deviation 1."""
         numbers = (self._split.calibrate or self._split.train)[:_LATENT_PICTURES]
         codes = model.encoder(to_pictures(self._images(numbers), self._device)).float()

@@ -32,7 +32,7 @@ class Batch:
 
     step: int
     indices: tuple[int, ...]
-    """(N,) numbers of the pictures in the store."""
+    """(N,) numbers of the pictures in the store; N is this process's part of the batch."""
 
     clean: NDArray[np.uint8]
     """(N, H, W, 3) uint8 BGR: good pictures, augmented; what the model should draw."""
@@ -67,6 +67,8 @@ class BatchLoader:
         defect_rate: float = 0.5,
         workers: int = 1,
         ahead: int = 4,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         """Start working ahead.
 
@@ -81,12 +83,18 @@ class BatchLoader:
             defect_rate: Chance of a synthetic defect for each picture, 0 to 1.
             workers: Threads.
             ahead: Batches that are made or being made before they are asked for.
+            rank: Which part of each batch to make, 0 to `processes` - 1.
+            processes: Parts that each batch is cut into; divides `batch_size`.
 
         Raises:
             ConfigError: no pictures, or a number out of range.
         """
         if not indices:
             raise ConfigError("no pictures to train on; the split must leave at least one")
+        if batch_size % processes:
+            raise ConfigError(
+                f"--batch-size {batch_size} cannot be shared by {processes} processes; give a multiple of {processes}"
+            )
         if batch_size < 1 or workers < 1 or ahead < 1 or not 0 <= defect_rate <= 1:
             raise ConfigError(
                 f"batch_size {batch_size}, workers {workers}, ahead {ahead} must be at least 1, "
@@ -95,6 +103,7 @@ class BatchLoader:
         self._store = store
         self._indices = np.asarray(indices, np.int64)
         self._batch_size = batch_size
+        self._part = slice(rank * batch_size // processes, (rank + 1) * batch_size // processes)
         self._seed, self._stage = seed, stage
         self._augment_config = augment_config or AugmentConfig()
         self._defect_rate = defect_rate
@@ -136,10 +145,11 @@ class BatchLoader:
 
     def make(self, step: int) -> Batch:
         """Make the batch of a step, here and now; what the workers do."""
-        chosen = self._choose(step)
-        rng = np.random.default_rng([self._seed, self._stage, _CONTENT, step])
+        chosen = self._choose(step)[self._part]
         clean, shown, masks = [], [], []
-        for number in chosen:
+        for place, number in enumerate(chosen, start=self._part.start):
+            # A stream for each picture, so that a process makes its own without making the others'.
+            rng = np.random.default_rng([self._seed, self._stage, _CONTENT, step, place])
             good = augment(self._store[number], rng, self._augment_config)
             clean.append(good)
             if rng.random() < self._defect_rate:

@@ -1,25 +1,36 @@
-"""The networks of an adversarial autoencoder: encoder, decoder, and a discriminator on the latent code.
+"""The networks for pictures: encoder, decoder, and the discriminators of codes and of pictures.
 
 No layer normalises over a batch: statistics of a batch would differ between processes, and would change with the batch
 size. Few channels stand at high resolution, because that is where an edge CPU spends its time; the decoder grows by 2x2
 transposed convolutions, which ONNX Runtime runs faster than resize + convolution.
+
+A code is (L, h, w): L numbers for each place of a grid. A vector code is a grid of one place; it goes through a dense
+layer on either side, and what it draws hangs together over the whole picture, where a grid only remembers locally.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
+
+from aae_train.posterior import Posterior
 
 WIDTHS = (24, 48, 80, 112)
 """Channels at 1/2, 1/4, 1/8 and 1/16 of the input size."""
 
 CODE_STEP: int = 2 ** len(WIDTHS)
-"""Input pixels a side of one place of the code. Coarser codes (32) take several times as long to learn parts that move:
-after 700 steps holes were still missing that a code of 16 draws after 500."""
+"""Input pixels a side of one place of a grid code. Coarser codes (32) take several times as long to learn parts that
+move: after 700 steps holes were still missing that a code of 16 draws after 500."""
 
 _DEEP = 2
 """Residual layers at the coarsest level: what has to be seen together, such as a part and its missing hole, meets
 here."""
 
+_NARROW = 48
+"""Channels at 1/32 of the input size, on the way to a vector: the dense layer's weights grow with it."""
+
+_DENSE = 128
 DISCRIMINATOR_WIDTH = 256
 
 
@@ -39,101 +50,183 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Picture to latent code: q(z|x) of a deterministic autoencoder."""
+    """Picture to latent code: q(z|x), of which a posterior is the last part."""
 
-    def __init__(self, latent_channels: int) -> None:
+    def __init__(self, trunk: nn.Module, posterior: Posterior) -> None:
+        """Put an encoder together.
+
+        Args:
+            trunk: (B, 3, H, W) in [-1, 1] to features (B, C, h, w).
+            posterior: Features to a code of (L, h, w).
+        """
         super().__init__()
-        layers: list[nn.Module] = []
-        previous = 3
-        for level, width in enumerate(WIDTHS):
-            layers += [_conv(nn.Conv2d(previous, width, 3, stride=2, padding=1)), nn.ReLU()]
-            for _ in range(_DEEP if level == len(WIDTHS) - 1 else level // 2):
-                layers += [Residual(width), nn.ReLU()]
-            previous = width
-        self.features = nn.Sequential(*layers)
-        self.to_latent = _linear(nn.Conv2d(previous, latent_channels, 1))
+        self.trunk = trunk
+        self.posterior = posterior
 
-    def forward(self, picture: Tensor) -> Tensor:
+    @property
+    def noise_dim(self) -> int:
+        """Numbers of noise that a picture takes; 0 where the encoder is deterministic."""
+        return self.posterior.noise_dim
+
+    def forward(self, picture: Tensor, noise: Tensor | None = None) -> Tensor:
         """Encode pictures.
 
         Args:
-            picture: (B, 3, H, W), BGR in [-1, 1], sides multiples of 16.
+            picture: (B, 3, H, W), BGR in [-1, 1].
+            noise: (B, noise_dim) standard normal; None means zeros, the answer that detection uses.
 
         Returns:
-            (B, latent_channels * H/16 * W/16), places row by row inside each channel.
+            (B, L * h * w), in the order of a flattened (L, h, w).
         """
-        code: Tensor = self.to_latent(self.features(picture))  # (B, L, H/16, W/16)
-        return code.flatten(1)
+        latent: Tensor = self.posterior(self.trunk(picture), noise)
+        return latent
 
 
 class Decoder(nn.Module):
-    """Latent code to picture: p(x|z)."""
+    """Latent code to picture: p(x|z). As a generator it is fed from the prior."""
 
-    def __init__(self, latent_channels: int, input_hw: tuple[int, int]) -> None:
+    def __init__(self, latent_chw: tuple[int, int, int], trunk: nn.Module) -> None:
+        """Put a decoder together.
+
+        Args:
+            latent_chw: Shape of a code.
+            trunk: (B, L, h, w) to (B, 3, H, W).
+        """
         super().__init__()
-        self.code_chw = (latent_channels, input_hw[0] // CODE_STEP, input_hw[1] // CODE_STEP)
-        self.from_latent = _conv(nn.Conv2d(latent_channels, WIDTHS[-1], 1))
-        layers: list[nn.Module] = [nn.ReLU()]
-        for _ in range(_DEEP):
-            layers += [Residual(WIDTHS[-1]), nn.ReLU()]
-        for level in range(len(WIDTHS) - 1, 0, -1):
-            width = WIDTHS[level - 1]
-            layers += [_conv(nn.ConvTranspose2d(WIDTHS[level], width, 2, stride=2), fan_in=WIDTHS[level]), nn.ReLU()]
-            layers += [Residual(width), nn.ReLU()]
-        self.features = nn.Sequential(*layers)
-        self.to_picture = _linear(nn.ConvTranspose2d(WIDTHS[0], 3, 2, stride=2), fan_in=WIDTHS[0])
+        self.latent_chw = latent_chw
+        self.trunk = trunk
 
     def forward(self, latent: Tensor) -> Tensor:
         """Draw pictures.
 
         Args:
-            latent: (B, D).
+            latent: (B, L * h * w).
 
         Returns:
             (B, 3, H, W), BGR, around [-1, 1]; not clamped, so that a gradient reaches every pixel.
         """
-        code = latent.view(-1, *self.code_chw)  # (B, L, H/16, W/16)
-        picture: Tensor = self.to_picture(self.features(self.from_latent(code)))
+        picture: Tensor = self.trunk(latent.view(-1, *self.latent_chw))
         return picture
 
 
 class LatentDiscriminator(nn.Module):
-    """Tells codes of pictures from samples of the prior."""
+    """Tells codes of pictures from samples of the prior, place by place, as the prior is one of places."""
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_chw: tuple[int, int, int], width: int = DISCRIMINATOR_WIDTH) -> None:
         super().__init__()
+        self.latent_chw = latent_chw
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, DISCRIMINATOR_WIDTH),
+            nn.Conv2d(latent_chw[0], width, 1),
             nn.LeakyReLU(0.2),
-            nn.Linear(DISCRIMINATOR_WIDTH, DISCRIMINATOR_WIDTH),
+            nn.Conv2d(width, width, 1),
             nn.LeakyReLU(0.2),
-            nn.Linear(DISCRIMINATOR_WIDTH, 1),
+            nn.Conv2d(width, 1, 1),
         )
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Map codes (B, D) to logits (B,): positive where it takes a code for a sample of the prior."""
-        logits: Tensor = self.layers(latent)
-        return logits.squeeze(1)
+        """Map codes (B, L * h * w) to logits (B, h * w): positive where a place is taken for a sample of the prior."""
+        logits: Tensor = self.layers(latent.view(-1, *self.latent_chw))  # (B, 1, h, w)
+        return logits.flatten(1)
 
 
-def _conv(layer: nn.Conv2d | nn.ConvTranspose2d, fan_in: int | None = None) -> nn.Module:
-    """Start a layer that a ReLU follows (He et al., arXiv 1502.01852), biases at zero."""
-    return _start(layer, 2.0, fan_in)
+class PictureDiscriminator(nn.Module):
+    """Tells pictures from drawings."""
+
+    def __init__(self, features: nn.Module, head: nn.Module) -> None:
+        """Put a discriminator together.
+
+        Args:
+            features: (B, 3, H, W) to (B, F).
+            head: (B, F) to (B, 1).
+        """
+        super().__init__()
+        self.features = features
+        self.head = head
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Map pictures (B, 3, H, W) in [-1, 1] to logits (B, 1): positive where one is taken for real."""
+        logits: Tensor = self.head(self.features(picture))
+        return logits
 
 
-def _linear(layer: nn.Conv2d | nn.ConvTranspose2d, fan_in: int | None = None) -> nn.Module:
-    """Start a layer that no activation follows, biases at zero."""
-    return _start(layer, 1.0, fan_in)
+def encoder_trunk(input_hw: tuple[int, int], to: Literal["grid", "vector"]) -> tuple[nn.Sequential, int]:
+    """Make the trunk of an encoder; returns it and the channels of its features."""
+    layers = _shrinking(nn.ReLU())
+    if to == "grid":
+        return nn.Sequential(*layers), WIDTHS[-1]
+    return nn.Sequential(*layers, *_dense(input_hw, nn.ReLU()), nn.Unflatten(1, (_DENSE, 1, 1))), _DENSE
 
 
-def _start(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float, fan_in: int | None) -> nn.Module:
+def decoder_trunk(latent_chw: tuple[int, int, int], input_hw: tuple[int, int], grid: bool) -> nn.Sequential:
+    """Make the trunk of a decoder, for a grid of the input's size over 16, or for a vector."""
+    if not grid:
+        height, width = _narrow_hw(input_hw)
+        entry: list[nn.Module] = [
+            nn.Flatten(),
+            _start(nn.Linear(latent_chw[0], _NARROW * height * width), 2.0),
+            nn.ReLU(),
+            nn.Unflatten(1, (_NARROW, height, width)),
+            _start(nn.ConvTranspose2d(_NARROW, WIDTHS[-1], 2, stride=2), 2.0),
+            nn.ReLU(),
+        ]
+    else:
+        entry = [_start(nn.Conv2d(latent_chw[0], WIDTHS[-1], 1), 2.0), nn.ReLU()]
+    layers = [*entry]
+    for _ in range(_DEEP):
+        layers += [Residual(WIDTHS[-1]), nn.ReLU()]
+    for level in range(len(WIDTHS) - 1, 0, -1):
+        width = WIDTHS[level - 1]
+        layers += [_start(nn.ConvTranspose2d(WIDTHS[level], width, 2, stride=2), 2.0), nn.ReLU()]
+        layers += [Residual(width), nn.ReLU()]
+    return nn.Sequential(*layers, _start(nn.ConvTranspose2d(WIDTHS[0], 3, 2, stride=2), 1.0))
+
+
+def picture_discriminator(input_hw: tuple[int, int]) -> PictureDiscriminator:
+    """Make a discriminator of pictures; its features are what the last hidden layer sees."""
+    features = nn.Sequential(*_shrinking(nn.LeakyReLU(0.2)), *_dense(input_hw, nn.LeakyReLU(0.2)))
+    return PictureDiscriminator(features, _start(nn.Linear(_DENSE, 1), 1.0))
+
+
+def _shrinking(activation: nn.Module) -> list[nn.Module]:
+    """(B, 3, H, W) to (B, 112, H/16, W/16)."""
+    layers: list[nn.Module] = []
+    previous = 3
+    for level, width in enumerate(WIDTHS):
+        layers += [_start(nn.Conv2d(previous, width, 3, stride=2, padding=1), 2.0), activation]
+        for _ in range(_DEEP if level == len(WIDTHS) - 1 else level // 2):
+            layers += [Residual(width), activation]
+        previous = width
+    return layers
+
+
+def _dense(input_hw: tuple[int, int], activation: nn.Module) -> list[nn.Module]:
+    """(B, 112, H/16, W/16) to (B, 128)."""
+    height, width = _narrow_hw(input_hw)
+    return [
+        _start(nn.Conv2d(WIDTHS[-1], _NARROW, 3, stride=2, padding=1), 2.0),
+        activation,
+        nn.Flatten(),
+        _start(nn.Linear(_NARROW * height * width, _DENSE), 2.0),
+        activation,
+    ]
+
+
+def _narrow_hw(input_hw: tuple[int, int]) -> tuple[int, int]:
+    return input_hw[0] // (2 * CODE_STEP), input_hw[1] // (2 * CODE_STEP)
+
+
+_Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+
+
+def _start(layer: _Layer, gain: float) -> nn.Module:
+    """Start a layer's weights: gain 2 where a ReLU follows (He et al., arXiv 1502.01852), else 1; biases at zero."""
     # Each output pixel of a 2x2 stride-2 transposed convolution sees one input pixel; torch's own fan-in differs.
-    inputs = fan_in if fan_in is not None else layer.weight[0].numel()
-    nn.init.normal_(layer.weight, std=(gain / inputs) ** 0.5)
+    fan_in = layer.in_channels if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].numel()
+    nn.init.normal_(layer.weight, std=(gain / fan_in) ** 0.5)
     nn.init.zeros_(_bias(layer))
     return layer
 
 
-def _bias(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+def _bias(layer: _Layer) -> Tensor:
     assert layer.bias is not None  # made with a bias in this file
     return layer.bias

@@ -11,18 +11,20 @@ from types import FrameType, TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from aae_train.aae import StepLosses
+from aae_train.family import Losses
 from aae_train.stage import Progress as StageProgress
 from aae_train.stage import Stage
 
 _LINE_SECONDS = 15.0
+_SHORT = {"reconstruction": "rec", "discriminator": "disc", "generator": "gen", "mmd": "mmd", "kl": "kl"}
 
 
 class ProgressBar:
     """A bar on a terminal; a line now and then where the output goes to a file or a log."""
 
-    def __init__(self) -> None:
-        console = Console(stderr=True)
+    def __init__(self, shown: bool = True) -> None:
+        """Make a bar; one that is not shown says nothing, as in processes that do not lead."""
+        console = Console(stderr=True, quiet=not shown)
         self._terminal = console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -46,12 +48,13 @@ class ProgressBar:
     ) -> None:
         self._progress.stop()
 
-    def update(self, stage: Stage, done: float, losses: StepLosses, progress: StageProgress) -> None:
+    def update(self, stage: Stage, done: float, losses: Losses, progress: StageProgress) -> None:
         """Show one step; see `aae_train.stage.Listener`."""
         left = _clock(progress.seconds * (1 - done) / done) if done > 0 else "?"
-        text = f"rec {losses.reconstruction:.4f} disc {losses.discriminator:.3f} gen {losses.generator:.3f}" + (
-            f" select {progress.best_score:.3f}" if progress.best_score is not None else ""
-        )
+        shown = [f"{_SHORT[name]} {value:.3g}" for name, value in losses.items() if name in _SHORT]
+        if progress.best_score is not None:
+            shown.append(f"select {progress.best_score:.3f}")
+        text = " ".join(shown)
         if self._terminal:
             if stage.name not in self._tasks:
                 self._tasks[stage.name] = self._progress.add_task(stage.name, total=1.0, step=0, losses="", left="?")

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from aae_detect.errors import ConfigError
+from aae_detect.prior import Prior
 from aae_detect.whole_file import write_whole
-from aae_train.checkpoint import write_tensors
-from aae_train.compute import choose_device, make_autocast
-from aae_train.config import TrainConfig
+from aae_train.checkpoint import read_tensors, write_tensors
+from aae_train.compute import make_autocast
+from aae_train.config import CUSTOM, GRID, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
 from aae_train.pictures import PictureReport, check_pictures, find_pictures
-from aae_train.run_folder import MODEL_FILE, fold_file, write_history, write_json, write_model
+from aae_train.processes import Processes
+from aae_train.run_folder import (
+    MODEL_FILE,
+    PRIOR_FILE,
+    fold_file,
+    read_prior,
+    write_history,
+    write_json,
+    write_model,
+    write_prior,
+)
 from aae_train.split import Split, split_pictures
 from aae_train.stage import Listener, Stage, StageTrainer
 
@@ -25,30 +36,39 @@ from aae_train.stage import Listener, Stage, StageTrainer
 class Run:
     """One run folder and what is needed to bring it to its end."""
 
-    def __init__(self, config: TrainConfig, out: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        out: Path,
+        say: Callable[[str], None],
+        processes: Processes | None = None,
+        prior: Prior | None = None,
+    ) -> None:
         """Check the pictures and deal them out; writes nothing.
 
         Args:
             config: What was asked for.
             out: The run folder, which need not exist.
             say: Gets each warning for the user.
+            processes: Who shares the run; None finds out.
+            prior: From `custom_prior.record_prior`, where the settings say `custom`; a run that is resumed has it.
 
         Raises:
-            ConfigError: the pictures cannot be used.
+            ConfigError: the pictures cannot be used, or the prior is missing or not asked for.
         """
         self.config, self.out = config, out
         self.warnings: list[str] = []
         self._say = say
-        self.device = choose_device(config.device)
-        self.pictures, self.names, validation_count = _read_pictures(config)
+        self.processes = processes or Processes(config.device)
+        self.device = self.processes.device
+        self.processes.lead(lambda: _check_shares(config.batch_size, self.processes.count))
+        self.prior = self.processes.lead(lambda: _find_prior(config, out, prior))
+        self.pictures, self.names, validation_count = self.processes.together(lambda: _read_pictures(config))
+        seen = self.processes.agree(_seen(self.names, self.pictures))
+        self.processes.together(lambda: _check_same_pictures(config.data, seen, _seen(self.names, self.pictures)))
         for warning in self.pictures.warnings:
             self.warn(warning)
-        split_file = out / "split.json"
-        if split_file.is_file():
-            self.split = Split.from_json(split_file.read_text(encoding="utf-8"), self.names)
-        else:
-            good_count = len(self.names) - validation_count
-            self.split = split_pictures(good_count, config.seed, validation_count, self.pictures.groups)
+        self.split = self.processes.lead(lambda: self._find_split(validation_count))
         self.stages = _stages(self.split)
 
     def warn(self, text: str) -> None:
@@ -62,33 +82,57 @@ class Run:
         Returns:
             False where `stop` ended it early; `resume` continues it then.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_whole(self.out / "split.json", self.split.to_json(self.names))
-        write_whole(self.out / "config.json", self.config.to_json())
+        self.processes.lead(self._begin_folder)
         checkpoint = self.out / "checkpoint.safetensors"
         config = self.config
         if config.minutes is not None:  # the time is for the whole run
             config = replace(config, minutes=config.minutes / len(self.stages))
-        history = _read_finished_history(self.out)
+        history = self.processes.lead(lambda: _read_finished_history(self.out))
         for stage in self.stages[:-1]:
             fold = fold_file(self.out, stage.name)
-            if not fold.is_file():
-                trainer = StageTrainer(config, stage, self.pictures.store, self.device)
-                if not _train_stage(trainer, checkpoint, stop, listener):
-                    return False
+            if not self.processes.agree(fold.is_file()):
+                trainer = self._trainer(config, stage)
+                if not self._train_stage(trainer, checkpoint, stop, listener):
+                    return self.processes.agree(False)
                 history += _rows(trainer)
-                write_history(self.out / "history.csv", history)
-                fold.parent.mkdir(exist_ok=True)
-                write_tensors(fold, trainer.chosen().state_dict(), {"stage": stage.name})
-        trainer = StageTrainer(config, self.stages[-1], self.pictures.store, self.device)
-        if not _train_stage(trainer, checkpoint, stop, listener):
-            write_history(self.out / "history.csv", [*history, *_rows(trainer)])
-            return False
+                if self.processes.leads:
+                    write_history(self.out / "history.csv", history)
+                    fold.parent.mkdir(exist_ok=True)
+                    notes = {"stage": stage.name, "seconds": trainer.progress.seconds}
+                    write_tensors(fold, trainer.chosen().state_dict(), notes)
+        trainer = self._trainer(config, self.stages[-1])
+        finished = self._train_stage(trainer, checkpoint, stop, listener)
         history += _rows(trainer)
-        write_history(self.out / "history.csv", history)
-        trainer.save(checkpoint)
-        self._finish(trainer, history)
-        return True
+        if self.processes.leads:
+            write_history(self.out / "history.csv", history)
+        if finished:
+            trainer.save(checkpoint)
+            self.processes.lead(lambda: self._finish(trainer, history))
+        return self.processes.agree(finished)  # so that all wait until the leader has written
+
+    def _find_split(self, validation_count: int) -> Split:
+        split_file = self.out / "split.json"
+        if split_file.is_file():
+            return Split.from_json(split_file.read_text(encoding="utf-8"), self.names)
+        good_count = len(self.names) - validation_count
+        return split_pictures(good_count, self.config.seed, validation_count, self.pictures.groups)
+
+    def _begin_folder(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_whole(self.out / "split.json", self.split.to_json(self.names))
+        write_whole(self.out / "config.json", self.config.to_json())
+        if self.config.prior == CUSTOM:
+            write_prior(self.out, self.prior)
+
+    def _trainer(self, config: TrainConfig, stage: Stage) -> StageTrainer:
+        return StageTrainer(config, stage, self.pictures.store, self.prior, self.processes)
+
+    def _train_stage(
+        self, trainer: StageTrainer, checkpoint: Path, stop: Callable[[], bool], listener: Listener
+    ) -> bool:
+        if self.processes.agree(checkpoint.is_file()):
+            trainer.restore(checkpoint)
+        return trainer.train(checkpoint, stop, listener)
 
     def _finish(self, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
         """Measure the trained model on held-back pictures and write everything that a run leaves behind."""
@@ -99,11 +143,17 @@ class Run:
             self.warn(threshold.warning)
         finisher.draw_contact_sheet(model, statistics, threshold)
         training_curves(history, self.out / "training_curves.png")
-        metrics = finisher.metrics(model, threshold, trainer.progress)
+        health = finisher.examine(model, self.prior, trainer.progress)
+        for warning in health.warnings():
+            self.warn(warning)
+        metrics = finisher.metrics(model, threshold, trainer.progress, health)
+        folds = [read_tensors(fold_file(self.out, stage.name))[1] for stage in self.stages[:-1]]
+        seconds = trainer.progress.seconds + sum(notes["seconds"] for notes in folds)
+        metrics["training_seconds"] = round(seconds, 1)
         metrics["pictures"]["skipped"] = len(self.pictures.skipped)
         write_json(self.out / "metrics.json", {**metrics, "warnings": self.warnings})
         # Last: a folder that holds it is finished, also for a run that was killed right here.
-        write_model(self.out / MODEL_FILE, model, statistics, threshold)
+        write_model(self.out / MODEL_FILE, model, self.config.model, statistics, threshold)
 
     def closing_words(self) -> str:
         """Say what came out, where it lies, and what to do next."""
@@ -159,10 +209,16 @@ def settings_to_resume(out: Path, asked: TrainConfig, typed: set[str]) -> TrainC
     return begun
 
 
-def _train_stage(trainer: StageTrainer, checkpoint: Path, stop: Callable[[], bool], listener: Listener) -> bool:
-    if checkpoint.is_file():
-        trainer.restore(checkpoint)
-    return trainer.train(checkpoint, stop, listener)
+def _find_prior(config: TrainConfig, out: Path, given: Prior | None) -> Prior:
+    if (given is not None) != (config.prior == CUSTOM) and not (out / PRIOR_FILE).is_file():
+        raise ConfigError(
+            f"prior {config.prior!r} in the settings, and {'a' if given else 'no'} prior given in Python: "
+            f"a prior of your own goes with prior={CUSTOM!r} and Run(..., prior=record_prior(...))"
+        )
+    if given is None:
+        return read_prior(out, config)
+    given.require_dim(config.latent_chw[0])
+    return given
 
 
 def _read_pictures(config: TrainConfig) -> tuple[PictureReport, tuple[str, ...], int]:
@@ -179,6 +235,33 @@ def _read_pictures(config: TrainConfig) -> tuple[PictureReport, tuple[str, ...],
     names = tuple(folder.name(path) for path in kept)
     validation = set(folder.validation)
     return report, names, sum(path in validation for path in kept)
+
+
+def _check_shares(batch_size: int, count: int) -> None:
+    """Refuse a batch that the processes could not share equally."""
+    if batch_size % count:
+        raise ConfigError(
+            f"--batch-size {batch_size} cannot be shared by {count} processes; give a multiple of {count}, or start a "
+            f"number of processes that divides {batch_size}"
+        )
+
+
+_Seen = tuple[tuple[str, str], ...]
+"""Name and SHA-256 of every picture, for comparison with what another machine sees."""
+
+
+def _seen(names: Sequence[str], report: PictureReport) -> _Seen:
+    return tuple(zip(names, (info.sha256 for info in report.pictures), strict=True))
+
+
+def _check_same_pictures(data: str, leader: _Seen, here: _Seen) -> None:
+    """Refuse a machine that has other pictures: its share of a batch would not be what the leader means."""
+    if leader != here:
+        different = sorted({name for name, _ in {*leader} ^ {*here}})
+        raise ConfigError(
+            f"{data} holds other pictures here than on the leader's machine: {len(different)} differ, the first "
+            f"is {different[0]}; copy the leader's folder to every machine"
+        )
 
 
 def _stages(split: Split) -> list[Stage]:
@@ -213,7 +296,8 @@ def describe(run: Run) -> str:
     height, width = config.input_hw
     lines = [
         f"data      {config.data}: {len(run.names)} good pictures ({parts})",
-        f"model     {config.model}, {height}x{width} {config.fit}, latent {config.latent_dim}",
+        f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}, "
+        f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior",
         f"training  {len(run.stages)} model{'s' * (len(run.stages) > 1)}, {budget}, batch {config.batch_size}, "
         f"on {run.device}{' in bf16' if make_autocast(run.device)._enabled else ''}",
         f"run       {run.out}",

@@ -3,6 +3,7 @@
 config.json             what was asked for
 split.json              which picture did what
 checkpoint.safetensors  the stage in progress, or the last at its end: all that a next step depends on
+prior.safetensors       recorded samples, where the prior is a custom one
 folds/fold-K.safetensors  finished models of a cross-fit
 model.safetensors       the result: weights, statistics per place, threshold
 history.csv  metrics.json  training_curves.png  contact_sheet.png
@@ -22,25 +23,20 @@ import torch
 from torch import Tensor
 
 from aae_detect.errors import ConfigError
+from aae_detect.prior import Prior
 from aae_detect.spec import Calibration
 from aae_detect.whole_file import write_whole
-from aae_train.aae import AdversarialAutoencoder
 from aae_train.calibration import Threshold
 from aae_train.checkpoint import read_tensors, write_tensors
-from aae_train.config import TrainConfig
+from aae_train.config import CUSTOM, TrainConfig
 from aae_train.detector_graph import DetectorGraph
+from aae_train.families import make_model
+from aae_train.family import GenerativeModel
 from aae_train.place_statistics import PlaceStatistics
 
 MODEL_FILE = "model.safetensors"
-_HISTORY_COLUMNS = (
-    "stage",
-    "step",
-    "reconstruction",
-    "discriminator",
-    "generator",
-    "discriminator_accuracy",
-    "select_score",
-)
+PRIOR_FILE = "prior.safetensors"
+_FIRST_COLUMNS = ("stage", "step", "phase")
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,8 @@ class TrainedModel:
     """A finished run, ready to be exported."""
 
     config: TrainConfig
-    model: AdversarialAutoencoder
+    model: GenerativeModel
+    prior: Prior
     detector: DetectorGraph
     threshold: Threshold
     weights_sha256: str
@@ -83,13 +80,35 @@ def _run_numbers(data: Path, runs: Path) -> list[int]:
     return [int(match[1]) for match in map(pattern.fullmatch, names) if match]
 
 
-def write_model(path: Path, model: AdversarialAutoencoder, statistics: PlaceStatistics, threshold: Threshold) -> None:
+def write_model(
+    path: Path, model: GenerativeModel, family: str, statistics: PlaceStatistics, threshold: Threshold
+) -> None:
     """Write the result of a run to `model.safetensors`."""
     tensors = {name: tensor.float() for name, tensor in model.state_dict().items()}
     tensors["statistics.centre"] = torch.from_numpy(statistics.centre)
     tensors["statistics.spread"] = torch.from_numpy(statistics.spread)
-    notes = {"model": "aae", "threshold": threshold.value, "calibration": asdict(threshold.calibration)}
+    notes = {"model": family, "threshold": threshold.value, "calibration": asdict(threshold.calibration)}
     write_tensors(path, tensors, notes)
+
+
+def write_prior(run: Path, prior: Prior) -> None:
+    """Write the recorded samples of a custom prior."""
+    assert prior.bank is not None  # `record_prior` made it
+    write_tensors(run / PRIOR_FILE, {"bank": torch.from_numpy(prior.bank)}, {"prior": prior.kind})
+
+
+def read_prior(run: Path, config: TrainConfig) -> Prior:
+    """Return the prior of a run.
+
+    Raises:
+        ConfigError: it is a custom one, and its samples are missing or damaged.
+    """
+    if config.prior != CUSTOM:
+        return config.make_prior()
+    tensors, _ = read_tensors(run / PRIOR_FILE)
+    prior = Prior(CUSTOM, bank=tensors["bank"].numpy())
+    prior.require_dim(config.latent_chw[0])
+    return prior
 
 
 def read_trained(run: Path) -> TrainedModel:
@@ -108,24 +127,26 @@ def read_trained(run: Path) -> TrainedModel:
     try:
         statistics = [tensors.pop(f"statistics.{name}") for name in ("centre", "spread")]
         threshold = Threshold(float(notes["threshold"]), Calibration(**notes["calibration"]))
-        model = AdversarialAutoencoder(config)
+        model = make_model(config)
         model.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ConfigError(f"{path} does not fit {run / 'config.json'}: {error}; train again") from error
     model.eval().requires_grad_(False)
     detector = build_detector(model, *statistics)
-    return TrainedModel(config, model, detector, threshold, hashlib.sha256(path.read_bytes()).hexdigest())
+    prior = read_prior(run, config)
+    return TrainedModel(config, model, prior, detector, threshold, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def build_detector(model: AdversarialAutoencoder, centre: Tensor, spread: Tensor) -> DetectorGraph:
+def build_detector(model: GenerativeModel, centre: Tensor, spread: Tensor) -> DetectorGraph:
     """Put encoder, decoder and statistics together."""
     return DetectorGraph(model.encoder, model.decoder, centre, spread).eval()
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write `history.csv`: one row per logged step or selection; a column that does not apply stays empty."""
+    measured = dict.fromkeys(name for row in rows for name in row if name not in _FIRST_COLUMNS)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _HISTORY_COLUMNS)
+        writer = csv.DictWriter(file, (*_FIRST_COLUMNS, *measured))
         writer.writeheader()
         writer.writerows(rows)
 

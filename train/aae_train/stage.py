@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae_train.aae import AdversarialAutoencoder, Optimizers, StepLosses, train_step
+from aae_detect.prior import Prior
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
-from aae_train.compute import make_autocast, to_pictures
+from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
-from aae_train.loader import BatchLoader, Store
-from aae_train.prior import sample_prior
+from aae_train.draw import Draw
+from aae_train.families import make_model
+from aae_train.family import GenerativeModel, Losses, Pictures
+from aae_train.loader import Batch, BatchLoader, Store
+from aae_train.players import Players
+from aae_train.processes import Processes
 from aae_train.select_score import SelectScore
-from aae_train.start import scale_to_data
 
 EMA_DECAY = 0.995
 """The shipped weights are a running average over about 200 steps: calmer than any single step of two players."""
@@ -35,6 +40,8 @@ SELECTIONS = 10
 
 CHECKPOINT_SECONDS = 60.0
 HISTORY_EVERY = 10
+_START_STREAM = 8
+"""Keeps the numbers of the start apart from those of the steps."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +63,57 @@ class Progress:
 
     stage: str
     step: int = 0
+    phase: int = 0
+    """Number of the family's phase, from 0."""
+    phase_step: int = 0
+    """Step with which the phase began."""
     seconds: float = 0.0
     """Training time so far, over all sittings."""
     selections_done: int = 0
     best_score: float | None = None
     best_step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
-Listener = Callable[[Stage, float, StepLosses, Progress], None]
+Listener = Callable[[Stage, float, Losses, Progress], None]
 """Called after each step with the stage, the share that is done (0 to 1), the losses and the progress."""
 
 
 class StageTrainer:
     """Trains the model of one stage; can be stopped after any step and continued in another process."""
 
-    def __init__(self, config: TrainConfig, stage: Stage, store: Store, device: torch.device) -> None:
-        self.config, self.stage, self.device = config, stage, device
-        self._store = store
-        torch.manual_seed(config.seed * 1000 + stage.number)
-        self.model = AdversarialAutoencoder(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        scale_to_data(self.model, to_pictures(self._first_pictures(), device))
-        self.average: AdversarialAutoencoder = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimizers = Optimizers(self.model, config)
+    def __init__(self, config: TrainConfig, stage: Stage, store: Store, prior: Prior, processes: Processes) -> None:
+        self.config, self.stage, self.processes = config, stage, processes
+        self._store, self._prior = store, prior
+        device = processes.device
+        torch.manual_seed(config.seed * 1000 + stage.number)  # every process starts with the same weights
+        self.model = make_model(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        first = to_pictures(self._first_pictures(), device)
+        rng = np.random.default_rng([config.seed, stage.number, _START_STREAM])
+        samples = prior.sample_codes(len(first), self.model.prior_chw, rng)
+        self.model.start(first, torch.from_numpy(samples).to(device))
+        self.average: GenerativeModel = copy.deepcopy(self.model).requires_grad_(False)
+        self.players = Players(self.model.players(config), processes)
         self.progress = Progress(stage.name)
         self._best: dict[str, Tensor] = {}
         self._select_score = SelectScore(store, stage.select) if stage.select else None
 
     def restore(self, path: Path) -> bool:
         """Continue from a checkpoint, if it is one of this stage."""
-        tensors, notes = read_tensors(path)
+        tensors, notes = self.processes.lead(lambda: read_tensors(path))
         if notes["stage"] != self.stage.name:
             return False
-        unpack_training(_under("training.", tensors), self.model, self.optimizers)
+        unpack_training(_under("training.", tensors), self.model, self.players)
         self.average.load_state_dict(_under("average.", tensors))
-        self._best = {name: t.to(self.device) for name, t in _under("best.", tensors).items()}
+        self._best = {name: t.to(self.processes.device) for name, t in _under("best.", tensors).items()}
         self.progress = Progress(**notes)
         return True
 
     def save(self, path: Path) -> None:
         """Write all that the next step depends on."""
-        tensors = {f"training.{n}": t for n, t in pack_training(self.model, self.optimizers).items()}
+        if not self.processes.leads:
+            return
+        tensors = {f"training.{n}": t for n, t in pack_training(self.model, self.players).items()}
         tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
         tensors |= {f"best.{n}": t for n, t in self._best.items()}
         write_tensors(path, tensors, asdict(self.progress))
@@ -105,47 +122,27 @@ class StageTrainer:
         """Train to the end of the stage's budget.
 
         Args:
-            checkpoint: Written every minute, and when stopped.
+            checkpoint: Written at the start, every minute, and when stopped.
             stop: Asked after each step.
             listener: Told after each step.
 
         Returns:
             False where it was stopped before the end; the checkpoint is written then.
         """
-        progress, config = self.progress, self.config
-        autocast = make_autocast(self.device)
-        loader = BatchLoader(
-            self._store,
-            self.stage.train,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start_step=progress.step,
-            stage=self.stage.number,
-            defect_rate=config.defect_rate,
-        )
-        with loader:
+        progress = self.progress
+        with self._loader() as loader:
+            self.save(checkpoint)
             last = saved = time.monotonic()
             while (done := self._share_done()) < 1.0:
-                batch = next(loader)
-                self.optimizers.set_rate(learning_rate_share(done, progress.step))
-                losses = train_step(
-                    self.model,
-                    self.optimizers,
-                    to_pictures(batch.input, self.device),
-                    to_pictures(batch.clean, self.device),
-                    self._prior_sample(progress.step, len(batch.clean)).to(self.device),
-                    autocast,
-                )
-                progress.step += 1
-                self._update_average()
-                if progress.step % HISTORY_EVERY == 0 or progress.step == 1:
-                    progress.history.append({"step": progress.step, **asdict(losses)})
+                losses = self._step(next(loader), done)
                 now = time.monotonic()
-                progress.seconds += now - last
+                # Time and wishes are those of all, so that all end a phase, and the stage, with the same step.
+                told = self.processes.mean({"seconds": now - last, "stop": float(stop())})
+                progress.seconds += told["seconds"]
                 last = now
                 self._maybe_select()
                 listener(self.stage, self._share_done(), losses, progress)
-                stopped = stop()
+                stopped = told["stop"] > 0
                 if stopped or now - saved > CHECKPOINT_SECONDS:
                     self.save(checkpoint)
                     saved = time.monotonic()
@@ -153,7 +150,51 @@ class StageTrainer:
                     return False
         return True
 
-    def chosen(self) -> AdversarialAutoencoder:
+    def _loader(self) -> BatchLoader:
+        return BatchLoader(
+            self._store,
+            self.stage.train,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            start_step=self.progress.step,
+            stage=self.stage.number,
+            defect_rate=self.config.defect_rate,
+            rank=self.processes.rank,
+            processes=self.processes.count,
+        )
+
+    def _step(self, batch: Batch, done: float) -> Losses:
+        """Take one step with a share of the budget done, 0 to 1."""
+        progress = self.progress
+        begins, ends = self._enter_phase(done)
+        rate = learning_rate_share((done - begins) / (ends - begins), progress.step - progress.phase_step)
+        self.players.set_rate(rate)
+        device = self.processes.device
+        pictures = Pictures(to_pictures(batch.input, device), to_pictures(batch.clean, device))
+        number = self.stage.number
+        draw = Draw(self._prior, self.model.prior_chw, self.config.seed, number, progress.step, self.processes)
+        phase = self.model.phases[progress.phase].name
+        losses = self.processes.mean(self.model.step(phase, pictures, draw, self.players))
+        progress.step += 1
+        self._update_average()
+        if progress.step % HISTORY_EVERY == 0 or progress.step == 1:
+            progress.history.append({"step": progress.step, "phase": phase, **losses})
+        return losses
+
+    def _enter_phase(self, done: float) -> tuple[float, float]:
+        """Go to the phase that a share of the budget belongs to; returns where it begins and ends, 0 to 1.
+
+        A new phase starts with the averaged weights: what is kept still from there on is kept at its best.
+        """
+        progress, phases = self.progress, self.model.phases
+        ends = list(itertools.accumulate(phase.share for phase in phases))
+        while progress.phase < len(phases) - 1 and done >= ends[progress.phase]:
+            progress.phase += 1
+            progress.phase_step = progress.step
+            self.model.load_state_dict(self.average.state_dict())
+        return ends[progress.phase] - phases[progress.phase].share, ends[progress.phase]
+
+    def chosen(self) -> GenerativeModel:
         """Return the model to ship: the best checkpoint by the select score, else the average of the last steps."""
         if self._best:
             self.average.load_state_dict(self._best)
@@ -171,23 +212,23 @@ class StageTrainer:
         # The first step warms caches and compiles nothing, yet a stage must take one, however short the time.
         return min(1.0, self.progress.seconds / (self.config.minutes * 60)) if self.progress.step else 0.0
 
-    def _prior_sample(self, step: int, count: int) -> Tensor:
-        """Draw from the prior, as a function of seed, stage and step alone, so that a resumed run draws the same."""
-        generator = torch.Generator().manual_seed((self.config.seed * 1000 + self.stage.number) * 10_000_000 + step)
-        return sample_prior(count, self.config.latent_dim, generator)
-
     @torch.no_grad()
     def _update_average(self) -> None:
+        in_phase = self.progress.step - self.progress.phase_step
         # Early on the average follows closely: it must not carry the untrained start for hundreds of steps.
-        decay = min(EMA_DECAY, (1 + self.progress.step) / (10 + self.progress.step))
+        decay = min(EMA_DECAY, (1 + in_phase) / (10 + in_phase))
         for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
+        for kept, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(value)
 
     def _maybe_select(self) -> None:
         """Compare the averaged weights with the best so far, ten times a stage, and at its end."""
         progress = self.progress
         due = int(self._share_done() * SELECTIONS)
         if self._select_score is None or due <= progress.selections_done:
+            return
+        if not self.model.phases[progress.phase].redraws:
             return
         progress.selections_done = due
         score = self._select_score.measure(self.average)

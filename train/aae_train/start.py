@@ -11,45 +11,66 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aae_train.aae import AdversarialAutoencoder
-
 _SMALLEST_STD = 1e-3
 """A channel that hardly moves on the first batch is left alone: dividing by almost nothing would blow it up."""
+
+_FEW = 256
+"""Below so many values, the channels of a layer share one scale: their own would be noise."""
 
 _PICTURE_STD = 0.25
 """Contrast of the first drawings, about that of a picture in [-1, 1]."""
 
+Affine = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+
 
 @torch.no_grad()
-def scale_to_data(model: AdversarialAutoencoder, pictures: Tensor) -> None:
-    """Scale every convolution of encoder and decoder to the pictures; the drawing starts at their mean colour.
+def scale_to_data(network: nn.Module, example: Tensor, drawn_like: Tensor | None = None) -> Tensor:
+    """Scale every convolution and dense layer of a network, in the order in which the example reaches them.
 
     Args:
-        model: Changed in place; the code of `pictures` comes out with zero mean and unit variance per channel.
-        pictures: (B, 3, H, W) in [-1, 1].
+        network: Changed in place.
+        example: What it is fed.
+        drawn_like: (N, C, ...) pictures whose mean per channel the last layer starts at; without them, the last layer
+            comes out with zero mean and unit variance like all others.
+
+    Returns:
+        What the scaled network makes of the example.
     """
-    x = _scale_along(model.encoder.features, pictures)
-    code = _scale_layer(model.encoder.to_latent, x)  # (B, L, H/16, W/16)
-    x = _scale_layer(model.decoder.from_latent, code)
-    x = _scale_along(model.decoder.features, x)
-    _scale_layer(model.decoder.to_picture, x, mean=pictures.mean(dim=(0, 2, 3)), std=_PICTURE_STD)
+    layers = [layer for layer in network.modules() if isinstance(layer, Affine)]
+
+    def scale(layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        assert isinstance(layer, Affine)
+        mean: Tensor | float = 0.0
+        std = 1.0
+        if layer is layers[-1] and drawn_like is not None:
+            mean, std = drawn_like.transpose(0, 1).flatten(1).mean(dim=1), _PICTURE_STD
+        return _scale(layer, inputs[0], out, mean, std)
+
+    # A hook's answer takes the place of the layer's, so that the next layer sees what is scaled already.
+    hooks = [layer.register_forward_hook(scale) for layer in layers]
+    try:
+        scaled: Tensor = network(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return scaled
 
 
-def _scale_along(layers: nn.Sequential, x: Tensor) -> Tensor:
-    for layer in layers:
-        x = _scale_layer(layer, x)
-    return x
-
-
-def _scale_layer(layer: nn.Module, x: Tensor, mean: Tensor | None = None, std: float = 1.0) -> Tensor:
-    """Scale one layer, if it is a convolution, and return what comes out of it."""
-    out: Tensor = layer(x)
-    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) or layer.bias is None:
+def _scale(layer: Affine, example: Tensor, out: Tensor, mean: Tensor | float, std: float) -> Tensor:
+    """Scale one layer and return what comes out of it then."""
+    if layer.bias is None:
         return out
-    found_std, found_mean = torch.std_mean(out, dim=(0, 2, 3))
-    gain = torch.where(found_std > _SMALLEST_STD, std / found_std, 1.0)
+    values = out.transpose(0, 1).flatten(1)  # (C, everything else)
+    found_mean = values.mean(dim=1)
+    variance = values.var(dim=1, correction=0)
+    if values.shape[1] < _FEW:
+        variance = variance.mean().expand_as(variance)
+    moves = variance.sqrt() > _SMALLEST_STD
+    gain = torch.where(moves, std / variance.sqrt().clamp_min(_SMALLEST_STD), 1.0)
     channel_axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-    layer.weight.mul_(gain.view([-1 if axis == channel_axis else 1 for axis in range(4)]))
-    layer.bias.copy_((layer.bias - found_mean) * gain + (0.0 if mean is None else mean))
-    scaled: Tensor = layer(x)
+    shape = [-1 if axis == channel_axis else 1 for axis in range(layer.weight.dim())]
+    layer.weight.mul_(gain.view(shape))
+    # A layer that starts as a constant, such as a posterior's variance, keeps that constant.
+    layer.bias.copy_(torch.where(moves, (layer.bias - found_mean) * gain + mean, layer.bias))
+    scaled: Tensor = layer.forward(example)  # not layer(...): that would call the hook again
     return scaled

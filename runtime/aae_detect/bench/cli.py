@@ -101,10 +101,10 @@ def accuracy(
     """
     from aae_detect.bench.accuracy import judge_pictures, measure_accuracy, scores_csv
     from aae_detect.bench.dataset import find_labelled_set
-    from aae_detect.bench.report import accuracy_table, check_target, describe_run
+    from aae_detect.bench.report import accuracy_table, describe_run
     from aae_detect.detector import Detector
     from aae_detect.model_file import read_model
-    from aae_detect.whole_file import write_whole
+    from aae_detect.whole_file import check_target, write_whole
 
     _check_json_target(json_target)
     if csv_target:
@@ -219,7 +219,7 @@ def latency(
 
 
 def _check_json_target(target: str | None) -> None:
-    from aae_detect.bench.report import check_target
+    from aae_detect.whole_file import check_target
 
     if target and target != "-":
         check_target(Path(target), "--json")

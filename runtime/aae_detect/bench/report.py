@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aae_detect.bench.machine import describe_machine, list_versions
-from aae_detect.errors import ConfigError
 from aae_detect.model_file import ModelFile
 
 _FIGURE_NAMES = {
@@ -53,21 +51,6 @@ def describe_run(model: ModelFile, command: str) -> dict[str, Any]:
 def to_json(document: dict[str, Any]) -> str:
     """Write a result as JSON; what is undefined (NaN) becomes null."""
     return json.dumps(_without_nan(document), indent=2, allow_nan=False) + "\n"
-
-
-def check_target(path: Path, option: str) -> None:
-    """Refuse a file that cannot be written before the long work, not after.
-
-    Raises:
-        ConfigError: it is a folder, its folder does not exist, or it may not be written.
-    """
-    folder = path.parent
-    if path.is_dir():
-        raise ConfigError(f"{option} {path} is a folder; give a file name in it")
-    if not folder.is_dir():
-        raise ConfigError(f"{option} {path}: the folder {folder} does not exist; make it first")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise ConfigError(f"{option} {path} may not be written; choose another place")
 
 
 def accuracy_table(result: dict[str, Any]) -> str:
