@@ -35,6 +35,8 @@ class Draw:
             processes: Who shares it.
         """
         self._prior, self._prior_chw = prior, prior_chw
+        self.step = step
+        """Number of the step, for what is not done in every one."""
         self._rng = np.random.default_rng([seed, stage, _STREAM, step])
         self._processes = processes
 

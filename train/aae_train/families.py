@@ -7,7 +7,7 @@ from torch import nn
 from aae_train.aae import AdversarialAutoencoder
 from aae_train.config import GRID, TrainConfig
 from aae_train.family import GenerativeModel
-from aae_train.gan import PENALTY_PER_PIXEL, GenerativeAdversarialNetwork
+from aae_train.gan import PENALTY_EVERY, PENALTY_PER_PIXEL, GenerativeAdversarialNetwork
 from aae_train.gmmn import MomentMatchingAutoencoder, MomentMatchingNetwork
 from aae_train.networks import (
     Decoder,
@@ -39,7 +39,9 @@ def make_model(config: TrainConfig) -> GenerativeModel:
         case "gan":
             discriminator = picture_discriminator(config.input_hw)
             penalty = PENALTY_PER_PIXEL * config.input_hw[0] * config.input_hw[1]
-            return GenerativeAdversarialNetwork(encoder, decoder, discriminator, config.adversarial_loss, penalty)
+            return GenerativeAdversarialNetwork(
+                encoder, decoder, discriminator, config.adversarial_loss, penalty, PENALTY_EVERY
+            )
         case "gmmn":
             return MomentMatchingNetwork(encoder, decoder)
         case "gmmn-ae":
