@@ -1,4 +1,4 @@
-"""A program that `test_processes.py` runs alone and under torchrun: what it writes must not depend on how many share it.
+"""What `test_processes.py` runs alone and under torchrun: its curves must not depend on how many share them.
 
 Arguments: a folder to write to, and optionally the folder of an earlier call, whose stopped run is continued.
 """
@@ -6,6 +6,7 @@ Arguments: a folder to write to, and optionally the folder of an earlier call, w
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,12 +22,12 @@ from aae_train.stage import Progress, Stage, StageTrainer
 
 STEPS = 20
 BATCH = 4
-RUNS = {
+RUNS: dict[str, dict[str, Any]] = {
     "aae": {"model": "aae"},
     "aae-universal": {"model": "aae", "encoder": "universal", "prior": "swiss-roll"},
     "wae-mmd": {"model": "wae-mmd"},
     "vae": {"model": "vae"},
-    "gan": {"model": "gan"},
+    "gan": {"model": "gan", "lr": 5e-5},
     "gmmn": {"model": "gmmn"},
     "gmmn-ae": {"model": "gmmn-ae"},
 }
@@ -44,9 +45,8 @@ def make_trainer(name: str, processes: Processes) -> StageTrainer:
     pictures = np.stack([cv2.resize(camera.render(number * 7)[0], (64, 64)) for number in range(24)])
     # Low rates: at the usual ones two players turn a difference in the last bit into one in the second digit within
     # twenty steps, also without any other process.
-    config = TrainConfig(
-        data="-", input_hw=(64, 64), steps=STEPS, batch_size=BATCH, lr=2e-4, adversarial_lr=4e-5, **RUNS[name]
-    )
+    rates = {"lr": 2e-4, "adversarial_lr": 4e-5}
+    config = TrainConfig(data="-", input_hw=(64, 64), steps=STEPS, batch_size=BATCH, **(rates | RUNS[name]))
     stage = Stage(0, "final", tuple(range(len(pictures))), ())
     trainer = StageTrainer(config, stage, pictures, config.make_prior(), processes)
     trainer.players = ExactPlayers(trainer.model.players(config), processes)

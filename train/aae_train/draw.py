@@ -44,6 +44,10 @@ class Draw:
         """Return this process's prior samples, (rows, L * h * w), on the device."""
         return self._mine(self._prior.sample_codes(rows * self._processes.count, self._prior_chw, self._rng), rows)
 
+    def prior_for_all(self, rows: int) -> Tensor:
+        """Return the same prior samples in every process, (rows, L * h * w), on the device."""
+        return torch.from_numpy(self._prior.sample_codes(rows, self._prior_chw, self._rng)).to(self._processes.device)
+
     def normal(self, rows: int, dim: int) -> Tensor:
         """Return this process's standard normal numbers, (rows, dim), on the device; dim may be 0."""
         return self._mine(self._rng.standard_normal((rows * self._processes.count, dim), np.float32), rows)

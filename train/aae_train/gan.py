@@ -112,21 +112,22 @@ class GenerativeAdversarialNetwork(GenerativeModel):
 
     def _play(self, real: Tensor, draw: Draw, players: Players) -> Losses:
         count = len(real)
-        changes = draw.uniform(2 * count, 4)  # real and drawn pictures are changed each in its own way
+        # Real and drawn pictures are changed each in its own way.
+        real_changes, drawn_changes = draw.uniform(count, 4), draw.uniform(count, 4)
         with frozen(self.decoder), torch.no_grad(), players.autocast():
             drawn = self.decoder(draw.prior(count)).float()
         with frozen(self.decoder, self.encoder):
-            views = self._change(real, changes[:count]), self._change(drawn, changes[count:])
+            views = self._change(real, real_changes), self._change(drawn, drawn_changes)
             penalised = self.loss == "relativistic" and draw.step % self.penalty_every == 0
             discriminator = self._penalised_loss(*views) if penalised else self._plain_loss(*views, players)
             players.descend("discriminator", discriminator)
 
-        changes = draw.uniform(2 * count, 4)
+        real_changes, drawn_changes = draw.uniform(count, 4), draw.uniform(count, 4)
         with frozen(self.discriminator, self.encoder):
             with players.autocast():
                 drawn = self.decoder(draw.prior(count))
-                real_logits = self.discriminator(self._change(real, changes[:count])).float()
-                drawn_logits = self.discriminator(self._change(drawn, changes[count:])).float()
+                real_logits = self.discriminator(self._change(real, real_changes)).float()
+                drawn_logits = self.discriminator(self._change(drawn, drawn_changes)).float()
             generator = generator_loss(self.loss, real_logits, drawn_logits)
             players.descend("generator", generator)
         return {
@@ -156,7 +157,9 @@ class GenerativeAdversarialNetwork(GenerativeModel):
                 with torch.no_grad():
                     wanted = self.discriminator.features(pictures.clean).float()
             reconstruction = reconstruction_loss(pictures.clean, drawn.float())
-            feature = F.mse_loss(features, wanted) / wanted.square().mean().clamp_min(1e-8)
+            # Over all processes: a quotient of means is not the mean of quotients.
+            size = players.processes.gather(wanted.square().mean()[None]).mean().clamp_min(1e-8)
+            feature = F.mse_loss(features, wanted) / size
             players.descend("encoder", reconstruction + FEATURE_WEIGHT * feature)
         return {"reconstruction": reconstruction.item(), "feature": feature.item()}
 

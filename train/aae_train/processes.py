@@ -29,9 +29,9 @@ from aae_train.config import Device
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PATIENCE = timedelta(seconds=25)
-"""How long a process waits for the others: longer than any of them works between two messages. Where one of them hangs,
-`torchrun` takes up to 30 seconds more to end it; all in all the run ends within a minute."""
+PATIENCE = timedelta(seconds=20)
+"""How long a process waits for the others: longer than a step takes; what takes longer is done `together`. Where one of
+them hangs, `torchrun` takes up to 30 seconds more to end it; all in all the run ends within a minute."""
 
 _BEAT = 1.0
 """Seconds between two signs of life during work that may take longer than `PATIENCE`."""

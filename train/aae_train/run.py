@@ -95,11 +95,7 @@ class Run:
                 if not self._train_stage(trainer, checkpoint, stop, listener):
                     return self.processes.agree(False)
                 history += _rows(trainer)
-                if self.processes.leads:
-                    write_history(self.out / "history.csv", history)
-                    fold.parent.mkdir(exist_ok=True)
-                    notes = {"stage": stage.name, "seconds": trainer.progress.seconds}
-                    write_tensors(fold, trainer.chosen().state_dict(), notes)
+                self._keep_fold(fold, trainer, history)
         trainer = self._trainer(config, self.stages[-1])
         finished = self._train_stage(trainer, checkpoint, stop, listener)
         history += _rows(trainer)
@@ -109,6 +105,15 @@ class Run:
             trainer.save(checkpoint)
             self.processes.lead(lambda: self._finish(trainer, history))
         return self.processes.agree(finished)  # so that all wait until the leader has written
+
+    def _keep_fold(self, fold: Path, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
+        def write() -> None:
+            write_history(self.out / "history.csv", history)
+            fold.parent.mkdir(exist_ok=True)
+            notes = {"stage": trainer.stage.name, "seconds": trainer.progress.seconds}
+            write_tensors(fold, trainer.chosen().state_dict(), notes)
+
+        self.processes.lead(write)
 
     def _find_split(self, validation_count: int) -> Split:
         split_file = self.out / "split.json"

@@ -110,9 +110,10 @@ class StageTrainer:
         return True
 
     def save(self, path: Path) -> None:
-        """Write all that the next step depends on."""
-        if not self.processes.leads:
-            return
+        """Write all that the next step depends on; in all processes, of which one writes."""
+        self.processes.lead(lambda: self._write(path))
+
+    def _write(self, path: Path) -> None:
         tensors = {f"training.{n}": t for n, t in pack_training(self.model, self.players).items()}
         tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
         tensors |= {f"best.{n}": t for n, t in self._best.items()}
@@ -132,7 +133,7 @@ class StageTrainer:
         progress = self.progress
         with self._loader() as loader:
             self.save(checkpoint)
-            last = saved = time.monotonic()
+            last, saved = time.monotonic(), progress.seconds
             while (done := self._share_done()) < 1.0:
                 losses = self._step(next(loader), done)
                 now = time.monotonic()
@@ -143,9 +144,9 @@ class StageTrainer:
                 self._maybe_select()
                 listener(self.stage, self._share_done(), losses, progress)
                 stopped = told["stop"] > 0
-                if stopped or now - saved > CHECKPOINT_SECONDS:
+                if stopped or progress.seconds - saved > CHECKPOINT_SECONDS:
                     self.save(checkpoint)
-                    saved = time.monotonic()
+                    saved = progress.seconds
                 if stopped:
                     return False
         return True
@@ -224,14 +225,14 @@ class StageTrainer:
 
     def _maybe_select(self) -> None:
         """Compare the averaged weights with the best so far, ten times a stage, and at its end."""
-        progress = self.progress
+        progress, select_score = self.progress, self._select_score
         due = int(self._share_done() * SELECTIONS)
-        if self._select_score is None or due <= progress.selections_done:
+        if select_score is None or due <= progress.selections_done:
             return
         if not self.model.phases[progress.phase].redraws:
             return
         progress.selections_done = due
-        score = self._select_score.measure(self.average)
+        score = self.processes.lead(lambda: select_score.measure(self.average))
         progress.history.append({"step": progress.step, "select_score": score})
         if progress.best_score is None or score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step

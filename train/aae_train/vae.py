@@ -43,20 +43,21 @@ class VariationalAutoencoder(GenerativeModel):
             noise = draw.normal(len(mean), self.encoder.noise_dim)
             drawn = self.decoder(mean.float() + (0.5 * log_variance.float()).exp() * noise)
         kl = kl_to_standard_normal(mean.float(), log_variance.float()).mean()
-        players.descend("reconstruction", negative_elbo(pictures.clean, drawn.float(), kl))
+        # Over all processes: the logarithm of a mean is not the mean of logarithms.
+        mse = players.processes.gather((drawn.float() - pictures.clean).square().mean()[None]).mean()
+        players.descend("reconstruction", negative_elbo(mse, kl, pictures.clean[0].numel()))
         with torch.no_grad():
             reconstruction = reconstruction_loss(pictures.clean, drawn.float())
         return {"reconstruction": reconstruction.item(), "kl": kl.item()}
 
 
-def negative_elbo(picture: Tensor, drawn: Tensor, kl: Tensor) -> Tensor:
+def negative_elbo(mse: Tensor, kl: Tensor, numbers: int) -> Tensor:
     """Return (P/2 log mse + KL) / P, in nat per number of the picture, up to a constant.
 
     Args:
-        picture: (B, ...) with P numbers in each picture.
-        drawn: The same shape.
+        mse: Mean squared error of all numbers of the batch.
         kl: Mean KL of a picture's code, nat.
+        numbers: P, the numbers of one picture.
     """
-    mse = (drawn - picture).square().mean()
     # The smallest is a fortieth of a grey level: below, the logarithm would reward rounding.
-    return 0.5 * mse.clamp_min(4e-8).log() + kl / picture[0].numel()
+    return 0.5 * mse.clamp_min(4e-8).log() + kl / numbers

@@ -54,9 +54,9 @@ class WassersteinAutoencoder(GenerativeModel):
         reconstruction = reconstruction_loss(pictures.clean, drawn.float())
         chw = self.prior_chw
         places = pick(by_place(players.processes.gather(code.float()), chw), MOST_PLACES)
-        # Every process draws the same rows of prior after gathering: the comparison is one, over the whole batch.
-        rows = max(len(code), -(-FEWEST_PRIOR_SAMPLES // (chw[1] * chw[2] * players.processes.count)))
-        prior_places = pick(by_place(players.processes.gather(draw.prior(rows)), chw), MOST_PLACES)
+        # Every process compares all codes with the same samples: the comparison is one, over the whole batch.
+        rows = max(len(code) * players.processes.count, -(-FEWEST_PRIOR_SAMPLES // (chw[1] * chw[2])))
+        prior_places = pick(by_place(draw.prior_for_all(rows), chw), MOST_PLACES)
         mmd = mmd_squared(places, prior_places, imq_kernel(2.0 * chw[0]))
         players.descend("reconstruction", reconstruction + self.weight * mmd)
         return {"reconstruction": reconstruction.item(), "mmd": mmd.item()}
