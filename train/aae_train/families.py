@@ -7,7 +7,7 @@ from torch import nn
 from aae_train.aae import AdversarialAutoencoder
 from aae_train.config import GRID, TrainConfig
 from aae_train.family import GenerativeModel
-from aae_train.gan import PENALTY_EVERY, PENALTY_PER_PIXEL, GenerativeAdversarialNetwork
+from aae_train.gan import PENALTY_EVERY, GenerativeAdversarialNetwork, penalty_for
 from aae_train.gmmn import MomentMatchingAutoencoder, MomentMatchingNetwork
 from aae_train.networks import (
     Decoder,
@@ -38,7 +38,7 @@ def make_model(config: TrainConfig) -> GenerativeModel:
             return WassersteinAutoencoder(encoder, decoder)
         case "gan":
             discriminator = picture_discriminator(config.input_hw)
-            penalty = PENALTY_PER_PIXEL * config.input_hw[0] * config.input_hw[1]
+            penalty = penalty_for(config.input_hw)
             return GenerativeAdversarialNetwork(
                 encoder, decoder, discriminator, config.adversarial_loss, penalty, PENALTY_EVERY
             )
