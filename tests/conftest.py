@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+# The tests' networks are tiny: a second thread gains nothing, and where cores are shared the two wait for each other,
+# spinning, for minutes. Set before torch is imported, and handed on to every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:

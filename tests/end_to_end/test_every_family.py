@@ -43,7 +43,10 @@ def two_lines(count: int, dim: int) -> np.ndarray:
     return np.where(rng.random((count, dim)) < 0.5, -1.0, 1.0) + 0.1 * rng.standard_normal((count, dim))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+LONG = {"aae", "aae-gaussian", "aae-non-saturating"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in FAMILIES])
 def test_the_whole_line(name: str, demo_pictures: Path, tmp_path: Path) -> None:
     settings = FAMILIES[name]
     config = TrainConfig(data=str(demo_pictures), input_hw=(64, 96), steps=STEPS, batch_size=4, **settings)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ STEPS = 100
 SMALL = ("--size", "32", "--batch-size", "4")
 
 
-def train(*arguments: object, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def train(*arguments: object, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "aae_train.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=timeout)
 
@@ -125,7 +125,7 @@ def test_a_run_that_was_killed_and_resumed_has_the_weights_of_an_unbroken_one(
         while read_tensors(checkpoint)[1]["step"] < 1:  # the first one is written before the first step
             time.sleep(0.01)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert "--resume" in out

@@ -17,7 +17,7 @@ from aae_train.config import TrainConfig
 from aae_train.draw import Draw
 from aae_train.family import GenerativeModel, Losses, Phase, Pictures
 from aae_train.losses import reconstruction_loss
-from aae_train.mmd import gaussian_kernel, median_square, mmd_squared_biased
+from aae_train.mmd import GAUSSIAN_SCALES, gaussian_kernel, median_square, mmd_squared_biased
 from aae_train.networks import Decoder, Encoder
 from aae_train.players import Player, Players, frozen
 from aae_train.start import scale_to_data
@@ -33,6 +33,17 @@ class MomentMatchingNetwork(GenerativeModel):
 
     phases = (Phase("generator", 0.6, redraws=False), Phase("encoder", 0.4))
     holds_prior = False
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, scales: tuple[float, ...] = GAUSSIAN_SCALES) -> None:
+        """Put the networks together.
+
+        Args:
+            encoder: Pictures to codes, deterministic.
+            decoder: The generator: samples of the prior to pictures.
+            scales: Of the squared bandwidth, see `mmd.gaussian_kernel`.
+        """
+        super().__init__(encoder, decoder)
+        self.scales = scales
 
     def players(self, config: TrainConfig) -> dict[str, Player]:
         """Who learns: the generator, then the encoder."""
@@ -58,6 +69,7 @@ class MomentMatchingNetwork(GenerativeModel):
             mmd = root_mmd(
                 players.processes.gather(drawn.float().flatten(1)),
                 players.processes.gather(pictures.clean.flatten(1)),
+                self.scales,
             )
             players.descend("generator", mmd)
         return {"mmd": mmd.item()}
@@ -123,12 +135,13 @@ class MomentMatchingAutoencoder(GenerativeModel):
         return self.recent[: int(self.recent_count)]
 
 
-def root_mmd(drawn: Tensor, real: Tensor) -> Tensor:
+def root_mmd(drawn: Tensor, real: Tensor, scales: tuple[float, ...] = GAUSSIAN_SCALES) -> Tensor:
     """Return sqrt(MMD^2) under Gaussian kernels around the median distance of the real ones.
 
     Args:
         drawn: (N, D).
         real: (M, D), M at least 2.
+        scales: Of the squared bandwidth.
     """
-    kernel = gaussian_kernel(median_square(real.detach()))
+    kernel = gaussian_kernel(median_square(real.detach()), scales)
     return (mmd_squared_biased(drawn, real, kernel) + 1e-8).sqrt()

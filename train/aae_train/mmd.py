@@ -20,9 +20,9 @@ IMQ_SCALES = (0.02, 0.1, 0.5, 1.0, 5.0)
 """Of the squared bandwidth."""
 
 
-def gaussian_kernel(typical_square: Tensor | float) -> Kernel:
+def gaussian_kernel(typical_square: Tensor | float, scales: tuple[float, ...] = GAUSSIAN_SCALES) -> Kernel:
     """Return sum of exp(-d^2 / (2 s typical_square)) over the scales s (GMMN, arXiv 1502.02761)."""
-    return lambda squares: torch.stack([(-squares / (2 * s * typical_square)).exp() for s in GAUSSIAN_SCALES]).sum(0)
+    return lambda squares: torch.stack([(-squares / (2 * s * typical_square)).exp() for s in scales]).sum(0)
 
 
 def imq_kernel(typical_square: float) -> Kernel:
