@@ -76,6 +76,7 @@ def test_combinations_without_meaning_say_which_have_one(values: dict[str, objec
         ({"defect_rate": 1.5}, "defect_rate"),
         ({"target_frr": 0.0}, "--target-frr"),
         ({"device": "tpu"}, "--device"),
+        ({"precision": "fp16"}, "--precision"),
     ],
 )
 def test_wrong_values_name_their_option(values: dict[str, object], message: str) -> None:

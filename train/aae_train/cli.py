@@ -118,6 +118,13 @@ class _Size(click.ParamType[tuple[int, int]]):
 )
 @click.option("--seed", type=click.IntRange(0, 2**29 - 1), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the networks in training; auto takes bf16 where the hardware has it.",
+)
 @click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be read, instead of refusing.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one of DATA.")
 @click.option("--dry-run", is_flag=True, help="Check pictures and settings, say what would be done, write nothing.")
@@ -139,6 +146,7 @@ def main(
     target_frr: float,
     seed: int,
     device: str,
+    precision: str,
     skip_unreadable: bool,
     resume: bool,
     dry_run: bool,
@@ -171,6 +179,7 @@ def main(
             lr=lr,
             target_frr=target_frr,
             device=device,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
             skip_unreadable=skip_unreadable,
         )
         fields = {_FIELDS.get(name, name) for name in typed - {"out", "resume", "dry_run"}}
@@ -209,7 +218,8 @@ def _train(
     dry_run: bool,
 ) -> int:
     from aae_train.progress import ProgressBar, stop_on_interrupt
-    from aae_train.run import Run, describe
+    from aae_train.run import Run
+    from aae_train.run_words import closing_words, describe
 
     def say(text: str, warning: bool = False) -> None:
         if processes.leads:
@@ -233,7 +243,7 @@ def _train(
         say(f"stopped and saved; continue with `{command} {data} --out {out} --resume`")
         return 130
     if processes.leads:
-        say(run.closing_words())
+        say(closing_words(run.out))
     return 0
 
 
@@ -241,8 +251,13 @@ def _settle(
     config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool
 ) -> tuple[TrainConfig, Path, bool]:
     """Look at the run folder: return the settings that hold, the folder, and whether its run is finished."""
-    from aae_train.run import check_new_folder, settings_to_resume
-    from aae_train.run_folder import MODEL_FILE, new_run_folder, newest_run_folder
+    from aae_train.run_folder import (
+        MODEL_FILE,
+        check_new_folder,
+        new_run_folder,
+        newest_run_folder,
+        settings_to_resume,
+    )
 
     runs = Path("runs")
     if out is None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae_detect.errors import ConfigError
-from aae_train.config import Device
+from aae_train.config import Device, Precision
 
 
 def choose_device(asked: Device) -> torch.device:
@@ -27,9 +27,14 @@ def choose_device(asked: Device) -> torch.device:
     return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def make_autocast(device: torch.device) -> torch.autocast:
-    """Return a fresh autocast to bf16, switched off on a CPU that would only emulate it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or _cpu_has_bf16())
+def uses_bf16(device: torch.device, precision: Precision) -> bool:
+    """Say whether networks run in bf16: left to choose, not on a CPU that would only emulate it."""
+    return precision == "bf16" or (precision == "auto" and (device.type == "cuda" or _cpu_has_bf16()))
+
+
+def make_autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """Return a fresh autocast to bf16, switched off where that is not to be used."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(device, precision))
 
 
 def _cpu_has_bf16() -> bool:

@@ -17,6 +17,8 @@ from aae_train.posterior import ENCODERS, EncoderKind
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SIZE_STEP = 32
 """Sizes go in steps of this: the encoder halves its input four times, and a family may once more."""
 ENCODERS_OF: dict[str, tuple[EncoderKind, ...]] = {
@@ -99,6 +101,9 @@ class TrainConfig:
     """False-reject rate that the threshold is set for, 0 to 1."""
 
     device: Device = "auto"
+    precision: Precision = "auto"
+    """What networks are trained in; auto takes bf16 where the hardware multiplies it. Losses are fp32 always."""
+
     skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
@@ -144,6 +149,7 @@ class TrainConfig:
             (0 <= self.defect_rate <= 1, f"defect_rate {self.defect_rate} lies outside 0 to 1"),
             (0 < self.target_frr < 1, f"--target-frr {self.target_frr} lies outside 0 to 1"),
             (self.device in DEVICES, f"--device {self.device!r} is none of {', '.join(DEVICES)}"),
+            (self.precision in PRECISIONS, f"--precision {self.precision!r} is none of {', '.join(PRECISIONS)}"),
         ]
         if problems := [message for fine, message in checks if not fine]:
             raise ConfigError("; ".join(problems))

@@ -17,7 +17,7 @@ from aae_detect import __version__
 from aae_detect.prior import Prior
 from aae_train.calibration import Threshold, colour_scale, conformal_threshold
 from aae_train.checkpoint import read_tensors
-from aae_train.compute import make_autocast, to_pictures
+from aae_train.compute import to_pictures, uses_bf16
 from aae_train.config import TrainConfig
 from aae_train.families import make_model
 from aae_train.family import GenerativeModel
@@ -83,7 +83,7 @@ class Finisher:
             },
             "steps": progress.step,
             "device": str(self._device),
-            "bf16": bool(make_autocast(self._device)._enabled),
+            "bf16": uses_bf16(self._device, self._config.precision),
             "select_score": progress.best_score,
             "chosen_step": progress.best_step or progress.step,
             "threshold": threshold.value,

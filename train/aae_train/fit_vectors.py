@@ -27,12 +27,6 @@ _BATCH_STREAM, _START_STREAM = 9, 10
 """Keep these numbers apart from those of `draw`."""
 
 
-class _ExactPlayers(Players):
-    def autocast(self) -> torch.autocast:
-        """Stay in fp32: networks this small gain nothing from less, and every machine takes the same path."""
-        return torch.autocast(self.processes.device.type, enabled=False)
-
-
 def fit_vectors(
     model: GenerativeModel, config: TrainConfig, rows: NDArray[Any], prior: Prior
 ) -> tuple[GenerativeModel, list[Losses]]:
@@ -56,7 +50,7 @@ def fit_vectors(
     if model.latent_discriminator is not None:
         scale_to_data(model.latent_discriminator, torch.from_numpy(samples))
     average = copy.deepcopy(model).requires_grad_(False)
-    players = _ExactPlayers(model.players(config), processes)
+    players = Players(model.players(config), processes, "fp32")  # so small, bf16 gains nothing
     history: list[Losses] = []
     ends = [round(config.steps * share) for share in itertools.accumulate(phase.share for phase in model.phases)]
     begin = 0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aae_train.compute import make_autocast
+from aae_train.config import Precision
 from aae_train.processes import Processes
 
 
@@ -28,14 +29,16 @@ class Player:
 class Players:
     """The optimizers of a model, by player."""
 
-    def __init__(self, players: dict[str, Player], processes: Processes) -> None:
+    def __init__(self, players: dict[str, Player], processes: Processes, precision: Precision = "auto") -> None:
         """Make an optimizer for each.
 
         Args:
             players: By name.
             processes: Who shares the run; gradients are averaged over them.
+            precision: Of the networks, see `TrainConfig`.
         """
         self.processes = processes
+        self._precision: Precision = precision
         self._players = players
         self._parameters = {
             name: [p for network in player.networks for p in network.parameters()] for name, player in players.items()
@@ -57,7 +60,7 @@ class Players:
 
     def autocast(self) -> torch.autocast:
         """Return what to enter around networks; losses are computed in fp32."""
-        return make_autocast(self.processes.device)
+        return make_autocast(self.processes.device, self._precision)
 
     def descend(self, player: str, loss: Tensor) -> None:
         """Let one player take a step down a loss; no other network may hold a gradient."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ from aae_detect.errors import ConfigError
 from aae_detect.prior import Prior
 from aae_detect.whole_file import write_whole
 from aae_train.checkpoint import read_tensors, write_tensors
-from aae_train.compute import make_autocast
-from aae_train.config import CUSTOM, GRID, TrainConfig
+from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
-from aae_train.pictures import PictureReport, check_pictures, find_pictures
 from aae_train.processes import Processes
 from aae_train.run_folder import (
     MODEL_FILE,
@@ -29,6 +26,7 @@ from aae_train.run_folder import (
     write_model,
     write_prior,
 )
+from aae_train.shared_pictures import check_shares, read_shared_pictures
 from aae_train.split import Split, split_pictures
 from aae_train.stage import Listener, Stage, StageTrainer
 
@@ -61,11 +59,9 @@ class Run:
         self._say = say
         self.processes = processes or Processes(config.device)
         self.device = self.processes.device
-        self.processes.lead(lambda: _check_shares(config.batch_size, self.processes.count))
+        self.processes.lead(lambda: check_shares(config.batch_size, self.processes.count))
         self.prior = self.processes.lead(lambda: _find_prior(config, out, prior))
-        self.pictures, self.names, validation_count = self.processes.together(lambda: _read_pictures(config))
-        seen = self.processes.agree(_seen(self.names, self.pictures))
-        self.processes.together(lambda: _check_same_pictures(config.data, seen, _seen(self.names, self.pictures)))
+        self.pictures, self.names, validation_count = read_shared_pictures(config, self.processes)
         for warning in self.pictures.warnings:
             self.warn(warning)
         self.split = self.processes.lead(lambda: self._find_split(validation_count))
@@ -160,59 +156,6 @@ class Run:
         # Last: a folder that holds it is finished, also for a run that was killed right here.
         write_model(self.out / MODEL_FILE, model, self.config.model, statistics, threshold)
 
-    def closing_words(self) -> str:
-        """Say what came out, where it lies, and what to do next."""
-        metrics = json.loads((self.out / "metrics.json").read_text(encoding="utf-8"))
-        promised, count = metrics["calibration"]["promised_frr"], metrics["calibration"]["count"]
-        chosen = (
-            ""
-            if metrics["select_score"] is None
-            else (
-                f"; step {metrics['chosen_step']} chosen: finds synthetic defects with an average precision of "
-                f"{metrics['select_score']:.2f}"
-            )
-        )
-        return "\n".join(
-            [
-                f"trained {metrics['steps']} steps in {metrics['training_seconds'] / 60:.1f} minutes{chosen}",
-                f"threshold {metrics['threshold']:.4g}: rejects at most {promised:.1%} of good parts, from {count} "
-                "good pictures",
-                f"look at {self.out / 'contact_sheet.png'} and {self.out / 'training_curves.png'}",
-                f"next: aae-export {self.out}",
-            ]
-        )
-
-
-def check_new_folder(out: Path) -> None:
-    """Refuse a folder that would mix two runs.
-
-    Raises:
-        ConfigError: it holds something.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out {out} exists and is not an empty folder; choose another, or continue with --resume")
-
-
-def settings_to_resume(out: Path, asked: TrainConfig, typed: set[str]) -> TrainConfig:
-    """Return the settings that a run was begun with: they hold for all of it, and need not be typed again.
-
-    Args:
-        out: The run folder.
-        asked: Settings of this call.
-        typed: Fields of `asked` that the user gave; the others are defaults and say nothing.
-
-    Raises:
-        ConfigError: no run was begun there, or the user gave a setting that differs from the run's.
-    """
-    if not (out / "config.json").is_file():
-        raise ConfigError(f"--resume: {out} holds no config.json, so no run was begun there; start without --resume")
-    begun = TrainConfig.load(out)
-    now, before = asdict(asked), asdict(begun)
-    if changed := [name for name in sorted(typed) if now[name] != before[name]]:
-        what = ", ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
-        raise ConfigError(f"--resume: the settings differ from the run's ({what}); leave them out, or start a new run")
-    return begun
-
 
 def _find_prior(config: TrainConfig, out: Path, given: Prior | None) -> Prior:
     if (given is not None) != (config.prior == CUSTOM) and not (out / PRIOR_FILE).is_file():
@@ -224,49 +167,6 @@ def _find_prior(config: TrainConfig, out: Path, given: Prior | None) -> Prior:
         return read_prior(out, config)
     given.require_dim(config.latent_chw[0])
     return given
-
-
-def _read_pictures(config: TrainConfig) -> tuple[PictureReport, tuple[str, ...], int]:
-    """Check the pictures; returns them, a name for each, and how many of them (the last ones) are for validation."""
-    folder = find_pictures(Path(config.data))
-    report = check_pictures(
-        (*folder.good, *folder.validation),
-        config.input_hw,
-        config.skip_unreadable,
-        fit=config.fit,
-        bits=config.bits,
-    )
-    kept = [info.path for info in report.pictures]
-    names = tuple(folder.name(path) for path in kept)
-    validation = set(folder.validation)
-    return report, names, sum(path in validation for path in kept)
-
-
-def _check_shares(batch_size: int, count: int) -> None:
-    """Refuse a batch that the processes could not share equally."""
-    if batch_size % count:
-        raise ConfigError(
-            f"--batch-size {batch_size} cannot be shared by {count} processes; give a multiple of {count}, or start a "
-            f"number of processes that divides {batch_size}"
-        )
-
-
-_Seen = tuple[tuple[str, str], ...]
-"""Name and SHA-256 of every picture, for comparison with what another machine sees."""
-
-
-def _seen(names: Sequence[str], report: PictureReport) -> _Seen:
-    return tuple(zip(names, (info.sha256 for info in report.pictures), strict=True))
-
-
-def _check_same_pictures(data: str, leader: _Seen, here: _Seen) -> None:
-    """Refuse a machine that has other pictures: its share of a batch would not be what the leader means."""
-    if leader != here:
-        different = sorted({name for name, _ in {*leader} ^ {*here}})
-        raise ConfigError(
-            f"{data} holds other pictures here than on the leader's machine: {len(different)} differ, the first "
-            f"is {different[0]}; copy the leader's folder to every machine"
-        )
 
 
 def _stages(split: Split) -> list[Stage]:
@@ -288,23 +188,3 @@ def _read_finished_history(out: Path) -> list[dict[str, Any]]:
         rows = list(csv.DictReader(file))
     finished = {file.stem for file in (out / "folds").glob("*.safetensors")}
     return [row for row in rows if row["stage"] in finished]
-
-
-def describe(run: Run) -> str:
-    """Say what a run will do, for --dry-run and for the first lines of a run."""
-    split, config = run.split, run.config
-    if split.folds:
-        parts = f"all train; {len(split.folds)}-fold cross-fit for statistics and threshold"
-    else:
-        parts = f"{len(split.train)} train, {len(split.select)} select, {len(split.calibrate)} calibrate"
-    budget = f"{config.steps} steps each" if config.steps is not None else f"{config.minutes:g} minutes in all"
-    height, width = config.input_hw
-    lines = [
-        f"data      {config.data}: {len(run.names)} good pictures ({parts})",
-        f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}, "
-        f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior",
-        f"training  {len(run.stages)} model{'s' * (len(run.stages) > 1)}, {budget}, batch {config.batch_size}, "
-        f"on {run.device}{' in bf16' if make_autocast(run.device)._enabled else ''}",
-        f"run       {run.out}",
-    ]
-    return "\n".join(lines)

@@ -74,6 +74,37 @@ def newest_run_folder(data: Path, runs: Path) -> Path:
     return runs / f"{data.name}-{max(numbers)}"
 
 
+def check_new_folder(out: Path) -> None:
+    """Refuse a folder that would mix two runs.
+
+    Raises:
+        ConfigError: it holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out {out} exists and is not an empty folder; choose another, or continue with --resume")
+
+
+def settings_to_resume(out: Path, asked: TrainConfig, typed: set[str]) -> TrainConfig:
+    """Return the settings that a run was begun with: they hold for all of it, and need not be typed again.
+
+    Args:
+        out: The run folder.
+        asked: Settings of this call.
+        typed: Fields of `asked` that the user gave; the others are defaults and say nothing.
+
+    Raises:
+        ConfigError: no run was begun there, or the user gave a setting that differs from the run's.
+    """
+    if not (out / "config.json").is_file():
+        raise ConfigError(f"--resume: {out} holds no config.json, so no run was begun there; start without --resume")
+    begun = TrainConfig.load(out)
+    now, before = asdict(asked), asdict(begun)
+    if changed := [name for name in sorted(typed) if now[name] != before[name]]:
+        what = ", ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
+        raise ConfigError(f"--resume: the settings differ from the run's ({what}); leave them out, or start a new run")
+    return begun
+
+
 def _run_numbers(data: Path, runs: Path) -> list[int]:
     pattern = re.compile(re.escape(data.name) + r"-(\d+)")
     names = (path.name for path in runs.iterdir()) if runs.is_dir() else iter(())

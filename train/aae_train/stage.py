@@ -93,7 +93,7 @@ class StageTrainer:
         samples = prior.sample_codes(len(first), self.model.prior_chw, rng)
         self.model.start(first, torch.from_numpy(samples).to(device))
         self.average: GenerativeModel = copy.deepcopy(self.model).requires_grad_(False)
-        self.players = Players(self.model.players(config), processes)
+        self.players = Players(self.model.players(config), processes, config.precision)
         self.progress = Progress(stage.name)
         self._best: dict[str, Tensor] = {}
         self._select_score = SelectScore(store, stage.select) if stage.select else None

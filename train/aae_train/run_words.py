@@ -1,0 +1,53 @@
+"""What a run says to the user before it begins and after it has ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from aae_train.compute import uses_bf16
+from aae_train.config import GRID
+from aae_train.run import Run
+
+
+def describe(run: Run) -> str:
+    """Say what a run will do, for --dry-run and for the first lines of a run."""
+    split, config = run.split, run.config
+    if split.folds:
+        parts = f"all train; {len(split.folds)}-fold cross-fit for statistics and threshold"
+    else:
+        parts = f"{len(split.train)} train, {len(split.select)} select, {len(split.calibrate)} calibrate"
+    budget = f"{config.steps} steps each" if config.steps is not None else f"{config.minutes:g} minutes in all"
+    height, width = config.input_hw
+    lines = [
+        f"data      {config.data}: {len(run.names)} good pictures ({parts})",
+        f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}, "
+        f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior",
+        f"training  {len(run.stages)} model{'s' * (len(run.stages) > 1)}, {budget}, batch {config.batch_size}, "
+        f"on {run.device}{' in bf16' if uses_bf16(run.device, config.precision) else ''}",
+        f"run       {run.out}",
+    ]
+    return "\n".join(lines)
+
+
+def closing_words(out: Path) -> str:
+    """Say what came out, where it lies, and what to do next."""
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    promised, count = metrics["calibration"]["promised_frr"], metrics["calibration"]["count"]
+    chosen = (
+        ""
+        if metrics["select_score"] is None
+        else (
+            f"; step {metrics['chosen_step']} chosen: finds synthetic defects with an average precision of "
+            f"{metrics['select_score']:.2f}"
+        )
+    )
+    return "\n".join(
+        [
+            f"trained {metrics['steps']} steps in {metrics['training_seconds'] / 60:.1f} minutes{chosen}",
+            f"threshold {metrics['threshold']:.4g}: rejects at most {promised:.1%} of good parts, from {count} "
+            "good pictures",
+            f"look at {out / 'contact_sheet.png'} and {out / 'training_curves.png'}",
+            f"next: aae-export {out}",
+        ]
+    )
