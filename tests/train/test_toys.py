@@ -148,7 +148,7 @@ def told_right(codes: Rows, samples: Rows) -> float:
         ("normal", "deterministic", 1500),
         # A code without noise would have to tear one connected sheet into five.
         ("mixture:5", "universal", 1500),
-        ("swiss-roll", "deterministic", 2000),
+        ("swiss-roll", "deterministic", 3000),
     ],
 )
 def test_the_codes_of_the_aae_match_their_prior(prior_name: str, encoder: EncoderKind, steps: int, seed: int) -> None:
