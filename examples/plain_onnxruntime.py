@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
+onnxruntime.set_default_logger_severity(3)  # an input with a default value, such as `noise`, is no cause to warn
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 spec = json.loads(session.get_modelmeta().custom_metadata_map["aae_detect.spec"])
 height, width = spec["input_hw"]
