@@ -1,6 +1,6 @@
 """Accuracy over many sets: trains with the default settings, exports, and measures `detector.onnx` through the runtime.
 
-usage: python benchmarks/accuracy.py --data ROOT --sets a,b --minutes 15 --json FILE
+usage: python benchmarks/accuracy.py --data ROOT [--sets a,b,c] --seeds 1 --minutes 15 --json FILE
 
 A row per set and seed is written as soon as it is finished, and rows that are in FILE already are kept: an interrupted
 measurement goes on where it stopped. Runs lie in --work, which may be deleted afterwards. One recipe for all
@@ -20,22 +20,26 @@ from typing import Any
 
 import click
 
+from aae_detect.bench.dataset import list_labelled_sets
+
 _MEAN_KEYS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30", "aupro_05")
 
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), envvar="AAE_DATA", required=True)
-@click.option("--sets", "set_names", required=True, help="Names of folders under DATA, separated by commas.")
+@click.option("--sets", "set_names", help="Folders under DATA, with commas; default all that have a test folder.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per set.")
 @click.option("--minutes", type=float, default=15.0, show_default=True, help="Training time per run.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs/accuracy"), show_default=True)
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True, help="File of rows, added to.")
-def main(data: Path, set_names: str, seeds: int, minutes: float, work: Path, target: Path) -> None:
+def main(data: Path, set_names: str | None, seeds: int, minutes: float, work: Path, target: Path) -> None:
     """Measure the default recipe on labelled sets in MVTec AD layout."""
     document: dict[str, Any] = json.loads(target.read_text()) if target.is_file() else {"rows": []}
     rows: list[dict[str, Any]] = document["rows"]
-    names = [name.strip() for name in set_names.split(",")]
-    command = f"python benchmarks/accuracy.py --sets {set_names} --seeds {seeds} --minutes {minutes:g} --json FILE"
+    names = set_names.split(",") if set_names else list_labelled_sets(data)
+    command = (
+        f"python benchmarks/accuracy.py --sets {','.join(names)} --seeds {seeds} --minutes {minutes:g} --json FILE"
+    )
     for name in names:
         for seed in range(seeds):
             if any((row["set"], row["seed"], row["minutes"]) == (name, seed, minutes) for row in rows):
@@ -64,10 +68,25 @@ def _measure(data: Path, seed: int, minutes: float, run: Path) -> dict[str, Any]
     return {
         **accuracy,
         "inference_ms": latency["inference_ms"],
+        "gflop": _count_gflop(run),
+        "detector_mb": detector.stat().st_size / 1e6,
         "training": {key: metrics[key] for key in ("steps", "training_seconds", "pictures", "select_score", "latent")},
         "calibration": metrics["calibration"],
         "commit": _commit(),
     }
+
+
+def _count_gflop(run: Path) -> float:
+    """Count what one picture costs; a multiplication and an addition are two."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from aae_train.run_folder import read_trained
+
+    trained = read_trained(run)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        trained.detector(torch.zeros(1, *trained.config.input_hw, 3, dtype=torch.uint8))
+    return counter.get_total_flops() / 1e9
 
 
 def _call(module: str, *arguments: object) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 from aae_detect.bench.accuracy import JudgedPicture, measure_accuracy
-from aae_detect.bench.dataset import find_labelled_set, read_mask
+from aae_detect.bench.dataset import find_labelled_set, list_labelled_sets, read_mask
 from aae_detect.bench.machine import describe_machine, list_versions
 from aae_detect.bench.report import to_json
 from aae_detect.picture_source import list_pictures, read_picture
@@ -62,7 +62,7 @@ _KEPT = ("image_auroc", "image_auroc_ci95", "image_ap", "pixel_auroc", "pixel_ap
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True)
 def main(data: Path, set_names: str | None, target: Path) -> None:
     """Measure both methods on labelled sets in MVTec AD layout."""
-    names = set_names.split(",") if set_names else sorted(p.parent.name for p in data.glob("*/test") if p.is_dir())
+    names = set_names.split(",") if set_names else list_labelled_sets(data)
     document = json.loads(target.read_text()) if target.is_file() else _new_document()
     rows: list[dict[str, Any]] = document["rows"]
     for name in names:

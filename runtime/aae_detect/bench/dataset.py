@@ -108,6 +108,11 @@ def find_labelled_set(root: Path, limit: int | None = None) -> LabelledSet:
     return LabelledSet(root, tuple(pictures), unused)
 
 
+def list_labelled_sets(root: Path) -> list[str]:
+    """Return the names of the folders under `root` that hold a test folder, sorted."""
+    return sorted(folder.parent.name for folder in root.glob("*/test") if folder.is_dir())
+
+
 def read_mask(path: Path, picture_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a mask.
 
