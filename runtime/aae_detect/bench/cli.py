@@ -48,6 +48,7 @@ _ACCURACY_EXAMPLES = """\b
 Examples:
   aae-bench accuracy detector.onnx sets/bottle
   aae-bench accuracy detector.onnx sets/bottle --json bottle.json --csv scores.csv
+  aae-bench accuracy detector.onnx sets/bottle --robustness
   aae-bench accuracy detector.onnx sets/bottle --limit 20 --json - | jq .image_auroc
 """
 _LATENCY_EXAMPLES = """\b
@@ -80,6 +81,7 @@ def main() -> None:
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="At most N pictures of each kind, evenly spread; default all."
 )
+@click.option("--robustness", is_flag=True, help="Measure also under other light, focus, position, JPEG and noise.")
 @click.pass_context
 def accuracy(
     ctx: click.Context,
@@ -92,6 +94,7 @@ def accuracy(
     threshold: float | None,
     bits: str | None,
     limit: int | None,
+    robustness: bool,
 ) -> None:
     """Measure how right MODEL is on the labelled pictures in DATA.
 
@@ -102,6 +105,7 @@ def accuracy(
     from aae_detect.bench.accuracy import judge_pictures, measure_accuracy, scores_csv
     from aae_detect.bench.dataset import find_labelled_set
     from aae_detect.bench.report import accuracy_table, describe_run
+    from aae_detect.bench.robustness import measure_robustness
     from aae_detect.detector import Detector
     from aae_detect.model_file import read_model
     from aae_detect.whole_file import check_target, write_whole
@@ -116,6 +120,9 @@ def accuracy(
         judged = judge_pictures(detector, labelled, done)
     figures = measure_accuracy(judged, detector.threshold)
     figures["counts"]["unused_masks"] = labelled.unused_masks
+    if robustness:
+        with _progress(len(labelled.pictures), "disturbed pictures") as done:
+            figures["robustness"] = measure_robustness(detector, labelled, int(bits) if bits else None, done)
     result = {
         **figures,
         "threshold": detector.threshold,

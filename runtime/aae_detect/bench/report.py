@@ -84,7 +84,18 @@ def accuracy_table(result: dict[str, Any]) -> str:
         f"{_figure(row['recall_at_threshold']):>6}"
         for row in result["kinds"]
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_robustness_lines(result.get("robustness", []))])
+
+
+def _robustness_lines(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    width = max(len(row["disturbance"]) for row in rows)
+    return ["", f"  {'disturbance':{width}}  image AUROC  good rejected  recall"] + [
+        f"  {row['disturbance']:{width}}  {_figure(row['image_auroc']):>11}  {_figure(row['false_reject_rate']):>13}  "
+        f"{_figure(row['recall_at_threshold']):>6}"
+        for row in rows
+    ]
 
 
 def latency_table(result: dict[str, Any]) -> str:
