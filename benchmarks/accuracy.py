@@ -59,7 +59,8 @@ def _measure(data: Path, seed: int, minutes: float, run: Path) -> dict[str, Any]
     _call("aae_train.cli", data, "--out", run, "--minutes", minutes, "--seed", seed, *resume)
     _call("aae_export.cli", run)
     detector = run / "export" / "detector.onnx"
-    _call("aae_detect.bench.cli", "accuracy", detector, data, "--robustness", "--json", run / "accuracy.json", "--threads", 2)
+    measured = ("--json", run / "accuracy.json", "--threads", 2)
+    _call("aae_detect.bench.cli", "accuracy", detector, data, "--robustness", *measured)
     _call("aae_detect.bench.cli", "latency", detector, "--json", run / "latency.json", "--threads", 2)
     accuracy: dict[str, Any] = json.loads((run / "accuracy.json").read_text())
     latency: dict[str, Any] = json.loads((run / "latency.json").read_text())["rows"][0]
