@@ -18,6 +18,7 @@ from aae_detect.prior import Prior
 from aae_train.compute import to_pictures
 from aae_train.detector_graph import to_image
 from aae_train.family import GenerativeModel
+from aae_train.losses import AdversarialLoss
 from aae_train.two_samples import diversity, neighbour_accuracy
 
 COLLAPSED_DIVERSITY = 0.25
@@ -65,8 +66,8 @@ class Health:
         """Return the figures for `metrics.json`."""
         return asdict(self)
 
-    def warnings(self) -> list[str]:
-        """Say what failed, and what to change."""
+    def warnings(self, adversarial_loss: AdversarialLoss = "relativistic") -> list[str]:
+        """Say what failed, and what to change in a run that had this adversarial loss."""
         found = []
         if self.sample_diversity_ratio < COLLAPSED_DIVERSITY:
             found.append(
@@ -74,9 +75,10 @@ class Health:
                 "as much as real pictures do; train longer, take a larger --batch-size, or another --model (aae, vae)"
             )
         if self.discriminator_accuracy is not None and self.discriminator_accuracy > DISCRIMINATOR_WON:
+            steadier = "--adversarial-loss relativistic" if adversarial_loss != "relativistic" else "more good pictures"
             found.append(
                 f"the discriminator has won: it was right {self.discriminator_accuracy:.0%} of the time at the end, so "
-                "the other player learns nothing from it; take --adversarial-loss relativistic, or a lower --lr"
+                f"the other player learns nothing from it; take {steadier}, a lower --lr, or another --model"
             )
         if self.active_share < INACTIVE_SHARE:
             found.append(

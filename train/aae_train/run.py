@@ -145,7 +145,7 @@ class Run:
         finisher.draw_contact_sheet(model, statistics, threshold)
         training_curves(history, self.out / "training_curves.png")
         health = finisher.examine(model, self.prior, trainer.progress)
-        for warning in health.warnings():
+        for warning in health.warnings(self.config.adversarial_loss):
             self.warn(warning)
         metrics = finisher.metrics(model, threshold, trainer.progress, health)
         folds = [read_tensors(fold_file(self.out, stage.name))[1] for stage in self.stages[:-1]]
