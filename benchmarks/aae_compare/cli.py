@@ -113,9 +113,10 @@ def main(data: Path, out: Path, models: str, seeds: int, **options: Any) -> None
 
 def _prepare(data: Path, out: Path, options: dict[str, Any]) -> Comparison:
     from aae_compare.comparison import Comparison
-    from aae_compare.pictures import find_labels, fingerprint
+    from aae_compare.pictures import fingerprint
     from aae_compare.settings import CompareSettings
     from aae_train.cli import DEFAULT_STEPS
+    from aae_train.labels import find_labels
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("aae-compare is one process; start it without torchrun, or share single runs by aae-train")

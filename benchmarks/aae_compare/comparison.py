@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aae_compare.pictures import FiguresFrom, HeldBack, Labels, draw_defects, find_held_back
+from aae_compare.pictures import FiguresFrom, HeldBack, draw_defects, find_held_back
 from aae_compare.settings import CompareSettings
 from aae_detect.bench.dataset import LabelledSet
 from aae_detect.session import ProviderChoice
 from aae_train.config import MODELS, TrainConfig
+from aae_train.labels import Labels
 
 Row = Mapping[str, Any]
 """One measured run, see `row.measure_row`."""

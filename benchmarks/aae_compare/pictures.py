@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 from aae_detect.bench.dataset import GOOD, LabelledSet, find_labelled_set
-from aae_detect.errors import ConfigError
 from aae_train.config import TrainConfig
+from aae_train.labels import Labels
 from aae_train.pictures import find_pictures, load_picture
 from aae_train.split import Split
 from aae_train.synthetic import make_defect
@@ -28,31 +28,6 @@ SYNTHETIC = "drawn"
 """Folder, and so kind, of the pictures with a drawn defect."""
 
 _SEED = 4711
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What DATA says of defects."""
-
-    labelled: LabelledSet | None
-    why_not: str
-    """Why there are no labels to measure with; else empty."""
-
-
-def find_labels(data: Path) -> Labels:
-    """Look for labelled test pictures that no model learns from.
-
-    Raises:
-        ConfigError: DATA holds no pictures to learn from.
-    """
-    if find_pictures(data).layout != "mvtec":
-        return Labels(None, "DATA is a folder of good pictures only")
-    if not (data / "test").is_dir():
-        return Labels(None, "DATA has no folder test")
-    try:
-        return Labels(find_labelled_set(data), "")
-    except ConfigError:
-        return Labels(None, "DATA's folder test does not hold both good and defective pictures")
 
 
 def fingerprint(data: Path, labels: Labels) -> str:

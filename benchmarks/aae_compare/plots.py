@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
-INK, GREY, PALE, BLUE = "#1f2933", "#6b7785", "#d9dee4", "#2563a8"
+from aae_train.report.page import BLUE, GREY, INK, PALE, svg, svg_text
+
 COLOURS = {
     "reconstruction": BLUE,
     "discriminator": "#c0392b",
@@ -43,17 +43,17 @@ def intervals_svg(rows: Sequence[tuple[str, float, tuple[float, float]]], marked
         dash = ' stroke-dasharray="4 3"' if tick == 0.5 else ""
         colour = GREY if tick == 0.5 else PALE
         parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="4" y2="{bottom}" stroke="{colour}"{dash}/>')
-        parts.append(_text(x(tick), bottom + 16, f"{tick:.1f}", "middle", GREY))
+        parts.append(svg_text(x(tick), bottom + 16, f"{tick:.1f}", "middle", GREY))
     for place, (name, value, ends) in enumerate(rows):
         y, colour = pitch * place + 18, BLUE if name == marked else INK
-        parts.append(_text(left - 12, y + 4, name, "end", INK, bold=name == marked))
+        parts.append(svg_text(left - 12, y + 4, name, "end", INK, bold=name == marked))
         parts.append(
             f'<line x1="{x(ends[0]):.1f}" x2="{x(ends[1]):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"/>'
         )
         parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
-        parts.append(_text(right + 14, y + 4, f"{value:.3f}", "start", INK))
+        parts.append(svg_text(right + 14, y + 4, f"{value:.3f}", "start", INK))
     label = "Image AUROC of each family with its 95 % interval"
-    return _svg(right + 70, bottom + 24, label, parts)
+    return svg(right + 70, bottom + 24, label, parts)
 
 
 def curves_svg(history: Sequence[Mapping[str, str]]) -> str:
@@ -67,7 +67,7 @@ def curves_svg(history: Sequence[Mapping[str, str]]) -> str:
     first = {"reconstruction": _series(rows, "reconstruction")}
     others = {name: points for name in names if len(points := _series(rows, name))}
     panels = [_panel(first, 0, "reconstruction, mean absolute difference"), _panel(others, _WIDTH, "other losses")]
-    return _svg(2 * _WIDTH, _HEIGHT, "Training losses by step", panels)
+    return svg(2 * _WIDTH, _HEIGHT, "Training losses by step", panels)
 
 
 def latent_svg(prior: NDArray[np.floating] | None, codes: NDArray[np.floating]) -> str:
@@ -95,7 +95,7 @@ def latent_svg(prior: NDArray[np.floating] | None, codes: NDArray[np.floating]) 
     if prior is not None:
         parts.append(path(prior, "#9aa5b1", 4, 0.5))
     parts.append(path(codes, BLUE, 4, 0.6))
-    return _svg(side, side, "Codes of pictures over samples of the prior", parts)
+    return svg(side, side, "Codes of pictures over samples of the prior", parts)
 
 
 def plane_of(codes: NDArray[np.floating], first_two: bool) -> NDArray[np.float64]:
@@ -120,19 +120,19 @@ def _series(rows: Sequence[Mapping[str, str]], name: str) -> NDArray[np.float64]
 
 def _panel(series: Mapping[str, NDArray[np.float64]], origin: int, title: str) -> str:
     left, right, upper, lower = origin + 42, origin + _WIDTH - 8, 34, _HEIGHT - 22
-    parts = [_text(left, 13, title, "start", INK)]
+    parts = [svg_text(left, 13, title, "start", INK)]
     kept = {name: points for name, points in series.items() if len(points)}
     if not kept:
-        return "".join([*parts, _text(left, 60, "none", "start", GREY)])
+        return "".join([*parts, svg_text(left, 60, "none", "start", GREY)])
     every = np.concatenate(list(kept.values()))
     steps = (float(every[:, 0].min()), float(every[:, 0].max()))
     low, high = min(0.0, float(every[:, 1].min())), float(every[:, 1].max())
     scale = (max(steps[1] - steps[0], 1.0), max(high - low, 1e-12))
     for value, y in ((high, upper), (low, lower)):
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y}" y2="{y}" stroke="{PALE}"/>')
-        parts.append(_text(left - 6, y + 4, f"{value:.3g}", "end", GREY))
-    parts.append(_text(left, lower + 16, f"step {steps[0]:.0f}", "start", GREY))
-    parts.append(_text(right, lower + 16, f"{steps[1]:.0f}", "end", GREY))
+        parts.append(svg_text(left - 6, y + 4, f"{value:.3g}", "end", GREY))
+    parts.append(svg_text(left, lower + 16, f"step {steps[0]:.0f}", "start", GREY))
+    parts.append(svg_text(right, lower + 16, f"{steps[1]:.0f}", "end", GREY))
     at = left
     for name, points in kept.items():
         colour = COLOURS.get(name, GREY)
@@ -143,18 +143,6 @@ def _panel(series: Mapping[str, NDArray[np.float64]], origin: int, title: str) -
         if len(points) == 1:
             parts.append(f'<circle cx="{xs[0]:.1f}" cy="{ys[0]:.1f}" r="3" fill="{colour}"/>')
         if name != "reconstruction":
-            parts.append(_text(at, 28, name, "start", colour))
+            parts.append(svg_text(at, 28, name, "start", colour))
             at += 6 * len(name) + 9
     return "".join(parts)
-
-
-def _text(x: float, y: float, text: str, anchor: str, colour: str, bold: bool = False) -> str:
-    weight = ' font-weight="600"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>{escape(text)}</text>'
-
-
-def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" style="max-width:{width}px" role="img" '
-        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )

@@ -27,6 +27,7 @@ from aae_compare.style import CSS
 from aae_detect.bench.dataset import LabelledPicture
 from aae_detect.detector import Detector
 from aae_detect.whole_file import write_whole
+from aae_train.report.page import facts, image, note, page, warnings_box
 
 FILE = "compare.html"
 
@@ -61,13 +62,8 @@ def write_report(document: Mapping[str, Any], comparison: Comparison) -> Path:
         f"<p class='note'>Again: <code>{escape(document['command'])}</code></p>",
     ]
     title = f"Families compared on {document['settings']['data']}"
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head><body>\n{chr(10).join(body)}\n</body></html>\n"
-    )
     path = comparison.out / FILE
-    write_whole(path, page)
+    write_whole(path, page(title, CSS, body))
     return path
 
 
@@ -87,7 +83,7 @@ def _header(document: Mapping[str, Any], rows: Sequence[Row]) -> str:
     seeds = max(len(family["seeds"]) for family in document["families"])
     threads = {0: "one thread per core", 1: "1 thread"}.get(settings["threads"], f"{settings['threads']} threads")
     gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ""
-    facts = {
+    listed = {
         "learned from": learned,
         "tested on": f"{counts['good']} good and {counts['defective']} defective pictures ({tested})",
         "budget": f"{budget} each, batch {settings['batch_size']}, {height}x{width} pixels, {settings['prior']} prior, "
@@ -96,8 +92,7 @@ def _header(document: Mapping[str, Any], rows: Sequence[Row]) -> str:
         f"{document['versions'].get('onnxruntime', '')} with {threads}",
         "date": first["date"][:10],
     }
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
-    return f"<header><h1>Families compared on {escape(settings['data'])}</h1><dl>{listed}</dl></header>"
+    return f"<header><h1>Families compared on {escape(settings['data'])}</h1>{facts(listed)}</header>"
 
 
 def _recommendation(document: Mapping[str, Any]) -> str:
@@ -126,10 +121,8 @@ def _warnings(rows: Sequence[Row]) -> str:
     lines = []
     for subject, own in found.items():
         named = ["all"] if {row["name"] for row in own} == models and len(models) > 1 else _name_runs(own, rows)
-        lines.append(f"<li><b>{escape(', '.join(named))}</b>: {escape(texts[subject])}</li>")
-    if not lines:
-        return ""
-    return f'<section class="warnings"><h2>Training gave warnings</h2><ul>{"".join(lines)}</ul></section>'
+        lines.append(f"<b>{escape(', '.join(named))}</b>: {escape(texts[subject])}")
+    return warnings_box("Training gave warnings", lines)
 
 
 def _name_runs(own: Sequence[Row], rows: Sequence[Row]) -> list[str]:
@@ -154,7 +147,7 @@ def _notes(document: Mapping[str, Any], first: Row) -> str:
     ]
     if first["notes"]:
         texts.append(f"Mind: {'; '.join(first['notes'])}.")
-    return "".join(f"<p class='note'>{escape(text)}</p>" for text in texts)
+    return "".join(note(text) for text in texts)
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
@@ -193,14 +186,14 @@ def _parts_and_cards(rows: Sequence[Row], comparison: Comparison) -> list[str]:
 def _part(part: LabelledPicture, place: int, seen: Mapping[str, Sequence[Seen]]) -> str:
     name = f"{part.kind}/{part.path.name}"
     heads = "".join(f'<div class="head">{escape(family)}</div>' for family in seen)
-    drawings = "".join(_image(own[place].reconstruction, f"{family}: reconstruction") for family, own in seen.items())
+    drawings = "".join(image(own[place].reconstruction, f"{family}: reconstruction") for family, own in seen.items())
     maps = "".join(
-        f"<figure>{_image(own[place].heat, f'{family}: map')}<figcaption>{_judged(own[place])}</figcaption></figure>"
+        f"<figure>{image(own[place].heat, f'{family}: map')}<figcaption>{_judged(own[place])}</figcaption></figure>"
         for family, own in seen.items()
     )
     return (
         f'<div class="parts" style="grid-template-columns: repeat({len(seen) + 1}, minmax(0, 200px))">'
-        f'<div class="head">picture</div>{heads}{_image(draw_part(part), "picture")}{drawings}'
+        f'<div class="head">picture</div>{heads}{image(draw_part(part), "picture")}{drawings}'
         f"<figcaption>{escape(name)}</figcaption>{maps}</div>"
     )
 
@@ -212,7 +205,7 @@ def _judged(seen: Seen) -> str:
 
 def _real_card(sheet: str, held_back: HeldBack) -> str:
     return (
-        f'<section class="card"><h3>real pictures</h3><div class="two"><figure>{_image(sheet, "real pictures")}'
+        f'<section class="card"><h3>real pictures</h3><div class="two"><figure>{image(sheet, "real pictures")}'
         f"<figcaption>{escape(held_back.what)}, to hold the samples against</figcaption></figure>"
         "<p class='note'>Samples are what a family draws from the prior alone: what it believes a good part looks "
         "like. Blue dots are codes of good pictures, one for each place of a code; grey ones are samples of the "
@@ -226,11 +219,7 @@ def _card(row: Row, samples: str, latent: str, axes: str, history: Path) -> str:
     held = "" if row["latent"]["neighbour_accuracy"] is not None else "; this family's codes are held to no prior"
     return (
         f'<section class="card"><h3>{escape(row["name"])}, seed {row["seed"]}</h3><div class="two">'
-        f"<figure>{_image(samples, 'samples')}<figcaption>samples</figcaption></figure>"
+        f"<figure>{image(samples, 'samples')}<figcaption>samples</figcaption></figure>"
         f"<figure>{latent}<figcaption>codes over the prior: {escape(axes + held)}</figcaption></figure></div>"
         f"<figure>{curves}</figure></section>"
     )
-
-
-def _image(uri: str, what: str) -> str:
-    return f'<img src="{uri}" alt="{escape(what)}">'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 from aae_compare.exported import Exported
 from aae_compare.pictures import HeldBack
 from aae_compare.plots import latent_svg, plane_of
-from aae_detect._opencv import cv2
 from aae_detect.bench.dataset import LabelledPicture, LabelledSet, read_mask
 from aae_detect.detector import Detector
 from aae_detect.geometry import resize
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import to_bgr8
+from aae_train.heat import draw_heat, outline_mask
+from aae_train.report.page import picture_uri, shown_hw
 
 GOOD_PARTS, DEFECTIVE_PARTS = 2, 4
 SAMPLES = 16
@@ -57,14 +57,10 @@ def draw_part(part: LabelledPicture) -> str:
     """Return a test picture, its defect outlined where a mask says where it is."""
     frame = to_bgr8(read_picture(part.path))
     height, width = frame.shape[:2]
-    shown = resize(frame, _shown_hw((height, width)))
+    shown = resize(frame, shown_hw((height, width), _PART_SIDE))
     if part.mask_path is not None:
-        mask = read_mask(part.mask_path, (height, width)).astype(np.uint8)
-        small = cv2.resize(mask, shown.shape[1::-1], interpolation=cv2.INTER_AREA)
-        around = cv2.dilate((small > 0).astype(np.uint8), np.ones((5, 5), np.uint8))  # beside the defect, not on it
-        outlines, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        shown = cv2.drawContours(shown.copy(), outlines, -1, (230, 60, 230), 1, cv2.LINE_AA).astype(np.uint8)
-    return to_uri(shown)
+        shown = outline_mask(shown, read_mask(part.mask_path, (height, width)))
+    return picture_uri(shown)
 
 
 def look_at_parts(detector: Detector, parts: Sequence[LabelledPicture]) -> list[Seen]:
@@ -73,10 +69,12 @@ def look_at_parts(detector: Detector, parts: Sequence[LabelledPicture]) -> list[
     for part in parts:
         frame = to_bgr8(read_picture(part.path))
         detection = detector(frame)
-        shown_hw = _shown_hw(frame.shape[:2])
-        heat = _draw_heat(detection.anomaly_map, shown_hw, detector.spec.colour_scale, detection.threshold)
-        drawing = resize(detection.reconstruction_bgr, shown_hw)
-        seen.append(Seen(to_uri(drawing), to_uri(heat), detection.verdict.value, detection.score, detection.threshold))
+        size_hw = shown_hw(frame.shape[:2], _PART_SIDE)
+        heat = draw_heat(detection.anomaly_map, size_hw, detector.spec.colour_scale, detection.threshold)
+        drawing = resize(detection.reconstruction_bgr, size_hw)
+        seen.append(
+            Seen(picture_uri(drawing), picture_uri(heat), detection.verdict.value, detection.score, detection.threshold)
+        )
     return seen
 
 
@@ -105,25 +103,6 @@ def draw_latent(exported: Exported, held_back: HeldBack) -> tuple[str, str]:
     return latent_svg(samples, points @ plane), axes
 
 
-def to_uri(picture: NDArray[np.uint8]) -> str:
-    """Return a picture HxWx3 uint8 BGR as a data URI of a JPEG."""
-    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
-
-
-def _draw_heat(
-    anomaly_map: NDArray[np.float32], size_hw: tuple[int, int], colour_scale: tuple[float, float], threshold: float
-) -> NDArray[np.uint8]:
-    """Colour a map by the model's fixed scale; what lies above the threshold is outlined."""
-    low, high = colour_scale
-    shown = np.asarray(cv2.resize(anomaly_map, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-    levels = np.clip((shown - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    heat = np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), np.uint8)
-    outlines, _ = cv2.findContours((shown > threshold).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(heat, outlines, -1, (255, 255, 255), 1)
-    return heat
-
-
 def _sheet(pictures: Sequence[NDArray[np.uint8]]) -> str:
     """Put pictures of one size side by side, four in a row."""
     height, width = pictures[0].shape[:2]
@@ -134,9 +113,4 @@ def _sheet(pictures: Sequence[NDArray[np.uint8]]) -> str:
     for number, picture in enumerate(pictures):
         top, left = number // columns * (cell[0] + gap), number % columns * (cell[1] + gap)
         sheet[top : top + cell[0], left : left + cell[1]] = resize(picture, cell)
-    return to_uri(sheet)
-
-
-def _shown_hw(frame_hw: tuple[int, ...]) -> tuple[int, int]:
-    scale = _PART_SIDE / max(frame_hw)
-    return max(1, round(frame_hw[0] * scale)), max(1, round(frame_hw[1] * scale))
+    return picture_uri(sheet)

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from aae_compare.evidence import WHAT
+from aae_train.report.page import duration, table
 
 Family = Mapping[str, Any]
 
@@ -58,7 +59,7 @@ def families_table(families: Sequence[Family], best: str) -> str:
         for place, (name, what) in enumerate(columns)
     )
     lines = "".join(_family_line(family, family["name"] == best) for family in families)
-    return _table(f"<tr>{groups}</tr><tr>{titles}</tr>", lines, "families")
+    return table(f"<tr>{groups}</tr><tr>{titles}</tr>", lines, "families")
 
 
 def _family_line(family: Family, best: bool) -> str:
@@ -80,7 +81,7 @@ def _family_line(family: Family, best: bool) -> str:
         f"{_number(latent['mean'], 2)}<small>{_number(latent['standard_deviation'], 2)}</small>",
         f"{cost['detector_bytes'] / 1e6:.1f} MB<small>{cost['parameters'] / 1e6:.2f} M</small>",
         f"{cost['latency_ms']['p50']:.1f} ms<small>{cost['latency_ms']['p95']:.1f} ms</small>",
-        f"{models}{_duration(cost['training_seconds'])}",
+        f"{models}{duration(cost['training_seconds'])}",
     ]
     firsts = {0, 6, 10, 12}
     row = "".join(f'<td class="{"first" if place in firsts else ""}">{cell}</td>' for place, cell in enumerate(cells))
@@ -97,7 +98,7 @@ def evidence_table(families: Sequence[Family]) -> str:
         found = [family["evidence"].get(kind) for family in families]
         cells = "".join(f"<td>{_with_interval(f, 'image_auroc') if f else '&ndash;'}</td>" for f in found)
         lines.append(f'<tr><th scope="row">{escape(kind)}<small>{escape(what)}</small></th>{cells}</tr>')
-    return _table(f"<tr><th></th>{titles}</tr>", "".join(lines), "evidence")
+    return table(f"<tr><th></th>{titles}</tr>", "".join(lines), "evidence")
 
 
 def kinds_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -108,11 +109,7 @@ def kinds_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = "".join(f"<td>{_number(row['detection']['kinds'][place]['image_auroc'])}</td>" for row in rows)
         count = f"<small>{kind['pictures']} pictures</small>"
         lines.append(f'<tr><th scope="row">{escape(kind["kind"])}{count}</th>{cells}</tr>')
-    return _table(f"<tr><th></th>{titles}</tr>", "".join(lines), "kinds")
-
-
-def _table(head: str, body: str, name: str) -> str:
-    return f'<div class="scroll"><table class="{name}"><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+    return table(f"<tr><th></th>{titles}</tr>", "".join(lines), "kinds")
 
 
 def _with_interval(figures: Mapping[str, Any], name: str, percent: bool = False) -> str:
@@ -126,7 +123,3 @@ def _with_interval(figures: Mapping[str, Any], name: str, percent: bool = False)
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "&ndash;" if value is None or value != value else f"{value:.{digits}f}".replace("-", "&minus;")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="needs the train extra")
 from aae_compare.cli import main
 from aae_compare.document import Document
 from aae_compare.evidence import distance_to_bank
-from aae_compare.pictures import Labels, find_held_back, find_labels, fingerprint
+from aae_compare.pictures import find_held_back, fingerprint
 from aae_compare.plots import curves_svg, intervals_svg, latent_svg, plane_of
 from aae_compare.pooled import Scored, draw_figures, interval, mean_figure
 from aae_compare.quality import mmd_with_error
@@ -25,6 +25,7 @@ from aae_detect.bench import metrics
 from aae_detect.bench.bootstrap import bootstrap_intervals
 from aae_detect.errors import ConfigError
 from aae_train.config import MODELS
+from aae_train.labels import Labels, find_labels
 
 SETTINGS = CompareSettings(data="parts", pictures_sha256="0" * 64, input_hw=(64, 96), steps=10)
 

@@ -16,6 +16,7 @@ from aae_detect.detection import Verdict
 from aae_detect.errors import InstallError
 from aae_detect.geometry import resize
 from aae_detect.scoring import judge
+from aae_train.heat import HEAT_COLOURS, draw_heat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 _MIDDLE_COLOURS = {"discriminator": "tab:red", "generator": "tab:purple", "mmd": "tab:red", "kl": "tab:red"}
 MOST_SAMPLES = 12
 TITLES = ("picture", "reconstruction", "anomaly map")
-HEAT_COLOURS = cv2.COLORMAP_TURBO
-"""As on the overlay."""
-
 
 _TILE = 208
 _GAP = 10
@@ -33,7 +31,7 @@ _LINE = 24
 _NARROWEST = 120
 """Room for a column's title, pixels."""
 
-_BLACK, _WHITE, _GRAY = (0, 0, 0), (255, 255, 255), (110, 110, 110)
+_BLACK, _GRAY = (0, 0, 0), (110, 110, 110)
 _VERDICT_COLOURS = {Verdict.OK: (60, 130, 30), Verdict.NG: (40, 40, 210), Verdict.UNKNOWN: _GRAY}
 
 
@@ -218,7 +216,7 @@ def _draw_sample(sample: Sample, colour_scale: tuple[float, float], threshold: f
     tiles = (
         resize(sample.picture, tile_hw),
         resize(sample.reconstruction, tile_hw),
-        _draw_map(sample.anomaly_map, tile_hw, colour_scale, threshold),
+        draw_heat(sample.anomaly_map, tile_hw, colour_scale, threshold),
     )
     for place, tile in enumerate(tiles):
         block[: tile_hw[0], place * stride : place * stride + tile_hw[1]] = tile
@@ -227,19 +225,6 @@ def _draw_sample(sample: Sample, colour_scale: tuple[float, float], threshold: f
     text = f"{verdict}: score {sample.score:.4g}, threshold {threshold:.4g}"
     _write(block, text, (0, tile_hw[0] + 2 * _LINE - 8), _VERDICT_COLOURS[verdict], block.shape[1])
     return block
-
-
-def _draw_map(
-    anomaly_map: NDArray[np.float32], tile_hw: tuple[int, int], colour_scale: tuple[float, float], threshold: float
-) -> NDArray[np.uint8]:
-    """Colour a map by the fixed scale, HxWx3 uint8 BGR; outline what lies above the threshold."""
-    low, high = colour_scale
-    enlarged = np.asarray(cv2.resize(anomaly_map, tile_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-    levels = np.clip(np.nan_to_num((enlarged - low) / (high - low)) * 255, 0, 255).astype(np.uint8)
-    tile = np.asarray(cv2.applyColorMap(levels, HEAT_COLOURS), np.uint8)
-    outlines, _ = cv2.findContours((enlarged > threshold).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(tile, outlines, -1, _WHITE, 1)
-    return tile
 
 
 def _draw_scale(sheet: NDArray[np.uint8], colour_scale: tuple[float, float], threshold: float) -> None:
