@@ -60,6 +60,7 @@ def test_the_run_folder_holds_what_was_promised(finished: Path) -> None:
         "metrics.json",
         "training_curves.png",
         "contact_sheet.png",
+        "report.html",
     }
     config = TrainConfig.load(finished)
     assert (config.input_hw, config.steps, config.batch_size) == ((32, 32), STEPS, 4)

@@ -23,6 +23,7 @@ from aae_train.families import make_model
 from aae_train.family import GenerativeModel
 from aae_train.figures import Sample, contact_sheet
 from aae_train.health import Health, examine
+from aae_train.held_out import Calibrated, Detect, HeldOut, detect_by
 from aae_train.loader import Store
 from aae_train.place_statistics import PlaceStatistics, fit_statistics
 from aae_train.players import count_parameters
@@ -54,10 +55,12 @@ class Finisher:
         self._config, self._out, self._device = config, out, device
         self._store, self._names, self._split = store, names, split
 
-    def calibrate(self, model: GenerativeModel) -> tuple[PlaceStatistics, Threshold]:
+    def calibrate(self, model: GenerativeModel) -> Calibrated:
         """Fit the statistics per place and set the threshold."""
-        statistics, scores = self._cross_fit() if self._split.folds else self._held_back(model)
-        return statistics, conformal_threshold(scores, self._config.target_frr, self._split.method)
+        statistics, held_out = self._cross_fit() if self._split.folds else self._held_back(model)
+        scores = np.concatenate([group.scores for group in held_out])
+        threshold = conformal_threshold(scores, self._config.target_frr, self._split.method)
+        return Calibrated(self._detect_by(model, statistics), statistics, threshold, tuple(held_out))
 
     def examine(self, model: GenerativeModel, prior: Prior, progress: Progress) -> Health:
         """Look for the ways in which generative models fail."""
@@ -94,27 +97,34 @@ class Finisher:
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
-    def _held_back(self, model: GenerativeModel) -> tuple[PlaceStatistics, NDArray[np.float32]]:
+    def _held_back(self, model: GenerativeModel) -> tuple[PlaceStatistics, list[HeldOut]]:
         """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
         statistics = fit_statistics(self._evidence(model, self._split.select))
-        return statistics, _scores(statistics, self._evidence(model, self._split.calibrate))
+        scores = _scores(statistics, self._evidence(model, self._split.calibrate))
+        return statistics, [HeldOut(self._detect_by(model, statistics), self._split.calibrate, scores)]
 
-    def _cross_fit(self) -> tuple[PlaceStatistics, NDArray[np.float32]]:
+    def _cross_fit(self) -> tuple[PlaceStatistics, list[HeldOut]]:
         """Statistics and scores of pictures by the models that did not learn them.
 
         Each picture's evidence comes from the model of its fold, and is standardised by the statistics of the other
         folds' pictures, so that it took no part in anything that it is scored by.
         """
-        folds = []
+        models, folds = [], []
         for number, fold in enumerate(self._split.folds, start=1):
             model = make_model(self._config).to(self._device)
             model.load_state_dict(read_tensors(fold_file(self._out, f"fold-{number}"))[0])
-            folds.append(self._evidence(model.eval(), fold))
-        scores = []
-        for number, held_back in enumerate(folds):
-            others = np.concatenate([evidence for k, evidence in enumerate(folds) if k != number])
-            scores.append(_scores(fit_statistics(others), held_back))
-        return fit_statistics(np.concatenate(folds)), np.concatenate(scores)
+            models.append(model.eval())
+            folds.append(self._evidence(model, fold))
+        held_out = []
+        for number, fold in enumerate(self._split.folds):
+            others = fit_statistics(np.concatenate([evidence for k, evidence in enumerate(folds) if k != number]))
+            held_out.append(HeldOut(self._detect_by(models[number], others), fold, _scores(others, folds[number])))
+        return fit_statistics(np.concatenate(folds)), held_out
+
+    def _detect_by(self, model: GenerativeModel, statistics: PlaceStatistics) -> Detect:
+        """Put the detector together that a model and statistics make."""
+        centre, spread = (torch.from_numpy(a).to(self._device) for a in (statistics.centre, statistics.spread))
+        return detect_by(build_detector(model, centre, spread).to(self._device))
 
     def _evidence(self, model: GenerativeModel, numbers: Sequence[int]) -> NDArray[np.float32]:
         return measure_evidence(model, self._images(numbers))
@@ -122,20 +132,18 @@ class Finisher:
     def _images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack([self._store[number] for number in numbers])
 
-    def draw_contact_sheet(self, model: GenerativeModel, statistics: PlaceStatistics, threshold: Threshold) -> None:
+    def draw_contact_sheet(self, calibrated: Calibrated) -> None:
         """Draw held-back good pictures beside what the model makes of them; a cross-fit has only learned ones."""
         held_back = self._split.calibrate or self._split.train
         chosen = [held_back[i] for i in np.linspace(0, len(held_back) - 1, min(_SAMPLES, len(held_back))).astype(int)]
-        centre, spread = (torch.from_numpy(a).to(self._device) for a in (statistics.centre, statistics.spread))
-        detector = build_detector(model, centre, spread).to(self._device)
         images = self._images(chosen)
-        with torch.no_grad():
-            maps, scores, drawn = (t.cpu().numpy() for t in detector(torch.from_numpy(images).to(self._device)))
+        maps, scores, drawn = calibrated.detect(images)
         samples = [
             Sample(image, drawing, anomaly_map, float(score), Path(self._names[number]).name)
             for image, drawing, anomaly_map, score, number in zip(images, drawn, maps, scores, chosen, strict=True)
         ]
-        contact_sheet(samples, self._out / "contact_sheet.png", colour_scale(threshold.value), threshold.value)
+        threshold = calibrated.threshold.value
+        contact_sheet(samples, self._out / "contact_sheet.png", colour_scale(threshold), threshold)
 
     @torch.no_grad()
     def _latent_summary(self, model: GenerativeModel) -> dict[str, float]:

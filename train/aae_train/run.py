@@ -15,10 +15,14 @@ from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
+from aae_train.held_out import Calibrated
 from aae_train.processes import Processes
+from aae_train.report.document import write_report
+from aae_train.report.measure import Examined
 from aae_train.run_folder import (
     MODEL_FILE,
     PRIOR_FILE,
+    REPORT_FILE,
     fold_file,
     read_prior,
     write_history,
@@ -139,10 +143,11 @@ class Run:
         """Measure the trained model on held-back pictures and write everything that a run leaves behind."""
         finisher = Finisher(self.config, self.out, self.pictures.store, self.names, self.split, self.device)
         model = trainer.chosen()
-        statistics, threshold = finisher.calibrate(model)
+        calibrated = finisher.calibrate(model)
+        threshold = calibrated.threshold
         if threshold.warning:
             self.warn(threshold.warning)
-        finisher.draw_contact_sheet(model, statistics, threshold)
+        finisher.draw_contact_sheet(calibrated)
         training_curves(history, self.out / "training_curves.png")
         health = finisher.examine(model, self.prior, trainer.progress)
         for warning in health.warnings(self.config.adversarial_loss):
@@ -152,9 +157,18 @@ class Run:
         seconds = trainer.progress.seconds + sum(notes["seconds"] for notes in folds)
         metrics["training_seconds"] = round(seconds, 1)
         metrics["pictures"]["skipped"] = len(self.pictures.skipped)
+        self._report(metrics, calibrated)
         write_json(self.out / "metrics.json", {**metrics, "warnings": self.warnings})
         # Last: a folder that holds it is finished, also for a run that was killed right here.
-        write_model(self.out / MODEL_FILE, model, self.config.model, statistics, threshold)
+        write_model(self.out / MODEL_FILE, model, self.config.model, calibrated.statistics, threshold)
+
+    def _report(self, metrics: dict[str, Any], calibrated: Calibrated) -> None:
+        told = {**metrics, "warnings": list(self.warnings)}
+        seen = Examined(self.config, self.out, self.pictures.store, self.names, calibrated)
+        try:
+            write_report(told, seen)
+        except Exception as error:  # whatever is wrong with a page, hours of training must not be lost to it
+            self.warn(f"{REPORT_FILE} could not be written ({error!r}); the model is not affected")
 
 
 def _find_prior(config: TrainConfig, out: Path, given: Prior | None) -> Prior:

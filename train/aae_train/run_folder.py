@@ -6,6 +6,7 @@ checkpoint.safetensors  the stage in progress, or the last at its end: all that 
 prior.safetensors       recorded samples, where the prior is a custom one
 folds/fold-K.safetensors  finished models of a cross-fit
 model.safetensors       the result: weights, statistics per place, threshold
+report.html             for people: whether to trust the model
 history.csv  metrics.json  training_curves.png  contact_sheet.png
 """
 
@@ -36,6 +37,7 @@ from aae_train.place_statistics import PlaceStatistics
 
 MODEL_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
+REPORT_FILE = "report.html"
 _FIRST_COLUMNS = ("stage", "step", "phase")
 
 

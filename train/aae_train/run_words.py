@@ -8,6 +8,7 @@ from pathlib import Path
 from aae_train.compute import uses_bf16
 from aae_train.config import GRID
 from aae_train.run import Run
+from aae_train.run_folder import REPORT_FILE
 
 
 def describe(run: Run) -> str:
@@ -47,7 +48,7 @@ def closing_words(out: Path) -> str:
             f"trained {metrics['steps']} steps in {metrics['training_seconds'] / 60:.1f} minutes{chosen}",
             f"threshold {metrics['threshold']:.4g}: rejects at most {promised:.1%} of good parts, from {count} "
             "good pictures",
-            f"look at {out / 'contact_sheet.png'} and {out / 'training_curves.png'}",
+            f"look at {out / REPORT_FILE}: whether to trust it",
             f"next: aae-export {out}",
         ]
     )

@@ -60,6 +60,7 @@ CSS = (
 .curves img { max-width: 860px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(138px, 1fr)); gap: 14px 8px;
   align-items: start; margin: 8px 0 4px; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(576px, 100%), 1fr)); gap: 0 24px; }
 .tiles figure { break-inside: avoid; }
 .tiles img { margin-bottom: 4px; max-height: 220px; object-fit: contain; object-position: left; }
 .tiles img:hover { position: relative; z-index: 1; transform: scale(2); }

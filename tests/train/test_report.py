@@ -1,0 +1,331 @@
+"""The report of a run: counts, escaping, no network, bounded size; with labels and without, split and cross-fit."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("torch", reason="needs the train extra")
+
+from aae_detect.bench import metrics
+from aae_train.calibration import conformal_threshold
+from aae_train.config import TrainConfig
+from aae_train.held_out import Answers, Calibrated, Detect, HeldOut
+from aae_train.place_statistics import PlaceStatistics
+from aae_train.report.document import write_report
+from aae_train.report.histogram import count_above, histogram_svg
+from aae_train.report.labelled import Judged, LabelledPicture, choose_to_show
+from aae_train.report.measure import Examined, score_defects, score_good, show
+
+HW = (64, 96)
+VOID = {"meta", "img", "br"}
+METRICS: dict[str, Any] = {
+    "model": "aae",
+    "encoder": "deterministic",
+    "prior": "normal",
+    "parameters": 1_000_000,
+    "pictures": {"train": 50, "select": 5, "calibrate": 12, "folds": [], "skipped": 0},
+    "steps": 10,
+    "chosen_step": 10,
+    "select_score": 0.5,
+    "training_seconds": 3.0,
+    "device": "cpu",
+    "date": "2026-01-02T03:04:05+0000",
+    "versions": {"aae-detect": "0.1.0"},
+    "warnings": [],
+}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest; keeps text, and what attributes say."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def detect(images: NDArray[np.uint8]) -> Answers:
+    """Score a picture by its largest distance from mid-gray; a defect on a flat picture is always found."""
+    far = np.abs(images.astype(np.float32) - 128).max(axis=3)
+    return Answers(far[:, ::4, ::4], far.max(axis=(1, 2)), images)
+
+
+def write_folder(data: Path, with_test: bool) -> None:
+    """Write a folder in MVTec AD layout; good pictures are gray 128, defective ones have a white spot."""
+    good = np.full((*HW, 3), 128, np.uint8)
+    spot = good.copy()
+    spot[8:20, 8:20] = 255
+    pictures = {"train/good/0": good, "train/good/1": good}
+    if with_test:
+        pictures |= {"test/good/a": good, "test/good/odd": spot}
+        pictures |= {"test/hole/b": spot, "test/hole/c": spot, "test/dent/d": good}
+    for name, picture in pictures.items():
+        path = data / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), picture)
+
+
+def make_run(
+    tmp_path: Path,
+    with_test: bool = False,
+    folds: int = 1,
+    count: int = 12,
+    judge: Callable[[int], Detect] | None = None,
+) -> Examined:
+    """Make a run as it is before its report is written; good picture number n has the score n."""
+    data = tmp_path / "machine" / "hall <7> & co"
+    write_folder(data, with_test)
+    out = tmp_path / "run-1"
+    out.mkdir()
+    store = np.full((count, *HW, 3), 128, np.uint8)
+    store[:, 0, 0] += np.arange(count, dtype=np.uint8)[:, None]
+    names = [f"train/good/{number}.png" for number in range(count)]
+    parts = np.array_split(np.arange(count), folds)
+    held_out = tuple(
+        HeldOut(judge(k) if judge else detect, tuple(part.tolist()), detect(store[part]).scores)
+        for k, part in enumerate(parts)
+    )
+    scores = np.concatenate([group.scores for group in held_out])
+    threshold = conformal_threshold(scores, 0.25, "cross-fit" if folds > 1 else "split")
+    nothing = np.zeros((1, 2, HW[0] // 4, HW[1] // 4), np.float32)
+    calibrated = Calibrated(detect, PlaceStatistics(nothing, nothing + 1), threshold, held_out)
+    return Examined(TrainConfig(data=str(data), input_hw=HW), out, store, names, calibrated)
+
+
+def report(run: Examined, **changes: Any) -> tuple[str, Page]:
+    html = write_report(METRICS | changes, run).read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+def require_alone(html: str, page: Page) -> None:
+    """Nothing in the page asks a network, another file, or a program."""
+    assert not {"script", "link", "iframe", "object", "base", "a"} & {tag for tag, _ in page.tags}
+    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert pictures and all(uri and uri.startswith("data:image/") for uri in pictures)
+    assert not any(name in ("href", "srcset") or name.startswith("on") for _, found in page.tags for name in found)
+    assert not re.search(r"https?:|url\(|@import|file:", html)
+
+
+def test_counts_at_the_threshold_are_those_of_the_detector(tmp_path: Path) -> None:
+    """Twelve good pictures of scores 0 to 11 and a rate of 25 %: the tenth, score 9, is the threshold."""
+    run = make_run(tmp_path)
+    assert run.calibrated.threshold.value == 9.0
+    assert count_above(np.arange(12.0), 9.0) == 2  # the threshold itself is OK
+    html, page = report(run)
+    assert "Above the threshold: 2 of 12 good pictures, 12 of 12 defects (0 missed)." in page.text
+    assert "rejects at most 25.0% of good parts" in page.text
+    assert "Nothing speaks against this model." in page.text
+    require_alone(html, page)
+
+
+@pytest.mark.parametrize("threshold", [9.0, 0.0, 11.0, 400.0, -3.0])
+def test_no_bar_of_the_histogram_lies_on_both_sides_of_the_threshold(threshold: float) -> None:
+    scores = np.concatenate([np.arange(12.0), [9.0, 9.0, 5000.0]])
+    svg = histogram_svg([("scores", scores, "#000")], threshold)
+    mark = float(re.search(r'<line x1="([\d.]+)"[^>]*dasharray', svg)[1])  # type: ignore[index]
+    bars = re.findall(r'<rect x="([\d.]+)"[^>]*><title>(\d+)</title>', svg)
+    assert sum(int(count) for _, count in bars) == len(scores)
+    assert sum(int(count) for x, count in bars if float(x) > mark) == count_above(scores, threshold)
+
+
+def test_histograms_of_scores_that_are_all_alike_or_no_numbers() -> None:
+    assert "<rect" in histogram_svg([("one", np.array([2.0]), "#000")], 2.0)
+    assert histogram_svg([("none", np.array([np.nan]), "#000")], 2.0) == ""
+    assert histogram_svg([("none", np.array([1.0]), "#000")], float("nan")) == ""
+
+
+def test_names_are_escaped_and_no_path_of_the_machine_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    nasty = '<img src="http://x/y" onerror=alert(1)>&\udcff.png'
+    run.names[11] = nasty  # type: ignore[index]
+    html, page = report(run, warnings=[f"picture {run.config.data}/train/good/<b>.png: odd"])
+    assert "&lt;img src=&quot;http" in html
+    assert nasty[:-5] in page.text  # read as text, all but the byte that is no character
+    html = html.replace("http://x/y", "")
+    require_alone(html, page)
+    assert "hall <7> & co" in page.text
+    assert str(tmp_path) not in html and "machine" not in html
+    assert "picture train/good/<b>.png: odd" in page.text
+    assert page.text.index("The run gave warnings") < page.text.index("Scores")
+    assert "Look closer before you trust this model. The run gave a warning." in page.text
+
+
+def test_without_labels_it_says_why(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path))
+    assert "No labelled test pictures: the data folder has no folder test." in page.text
+    assert "nothing was chosen with them" not in page.text
+
+
+def test_labelled_pictures_are_judged_and_wrong_ones_marked(tmp_path: Path) -> None:
+    run = make_run(tmp_path, with_test=True)
+    (Path(run.config.data) / "test" / "hole" / "torn.png").write_bytes(b"no picture")
+    html, page = report(run)
+    assert "Labels; nothing was chosen with them." in page.text
+    assert "cannot be read: hole/torn.png." in page.text
+    rows = re.findall(r"<tr( class=\"wrong\")?><td>(\w+)</td><td class=\"name\">([\w.]+)</td>.*?<td>(\w+)</td>", html)
+    assert sorted(rows) == [
+        ("", "good", "a.png", "OK"),
+        ("", "hole", "b.png", "NG"),
+        ("", "hole", "c.png", "NG"),
+        (' class="wrong"', "dent", "d.png", "OK"),
+        (' class="wrong"', "good", "odd.png", "NG"),
+    ]
+    assert "it finds 2 (67%), and it rejects 1 of 2 labelled good (50%)" in page.text
+    assert "It misses 1 of 3 labelled defective pictures" in page.text
+    expected = metrics.auroc([False, True, True, True, False], [0, 127, 127, 0, 127])
+    assert f"image AUROC 1 is perfect, 0.5 is guessing {expected:.3f}" in page.text
+    require_alone(html, page)
+
+
+def test_a_test_folder_of_one_class_is_no_error(tmp_path: Path) -> None:
+    run = make_run(tmp_path, with_test=True)
+    shutil.rmtree(Path(run.config.data) / "test" / "good")
+    _, page = report(run)
+    assert "does not hold both good and defective pictures" in page.text
+
+
+def test_the_most_wrong_pictures_are_shown_first_and_no_more_than_asked() -> None:
+    def judged(kind: str, scores: list[float]) -> list[Judged]:
+        return [Judged(LabelledPicture(Path(f"{score}.png"), kind, None), score) for score in scores]
+
+    everything = judged("good", [1, 2, 3, 12, 40]) + judged("hole", [0.5, 4, 9, 11, 30, 50])
+    everything.sort(key=lambda item: -item.score)
+    shown = choose_to_show(everything, 10.0, 6)
+    assert [item.score for item in shown] == [0.5, 4, 9, 12, 40, 11]
+    assert [item.score for item in choose_to_show(everything, 10.0, 2)] == [0.5, 40]
+    assert len(choose_to_show(everything, 10.0, 100)) == len(everything)
+
+
+def test_a_cross_fit_shows_what_the_model_of_the_fold_says(tmp_path: Path) -> None:
+    asked: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
+
+    def judge(fold: int) -> Detect:
+        def of_fold(images: NDArray[np.uint8]) -> Answers:
+            asked[fold] |= {int(image[0, 0, 0]) - 128 for image in images}
+            return detect(images)
+
+        return of_fold
+
+    run = make_run(tmp_path, folds=3, judge=judge)
+    for scored in [*score_good(run.calibrated.held_out), *score_defects(run.calibrated.held_out, run.store)]:
+        show(scored, run)
+    pictures = {fold: {number for number in numbers if 0 <= number < 12} for fold, numbers in asked.items()}
+    for fold, numbers in pictures.items():  # a defect may have painted over the pixel that tells which one it is
+        assert set(run.calibrated.held_out[fold].numbers) <= numbers
+        assert len(numbers - set(run.calibrated.held_out[fold].numbers)) <= 1
+    _, page = report(run, pictures=METRICS["pictures"] | {"train": 12, "folds": [4, 4, 4]})
+    assert "3 models were trained beside the one that ships" in page.text
+    assert "each scored by a model that had not learned it" in page.text
+
+
+def test_defects_are_the_same_each_time_and_few_of_many(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    first, second = (score_defects(run.calibrated.held_out, run.store, most=5) for _ in range(2))
+    assert [(item.number, item.score, item.kind) for item in first] == [
+        (item.number, item.score, item.kind) for item in second
+    ]
+    assert {item.number for item in first} == {0, 2, 5, 8, 11}
+    shown = show(first[0], run)
+    assert shown.mask is not None and shown.mask.any() and shown.score == first[0].score
+
+
+def test_two_pictures_are_enough(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path, folds=2, count=2))
+    assert "Above the threshold: 0 of 2 good pictures" in page.text
+
+
+def test_one_good_picture_that_sets_the_threshold_alone_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    scores = run.calibrated.held_out[0].scores
+    scores[7] = 1000.0
+    run.calibrated.__dict__["threshold"] = conformal_threshold(scores, 0.01, "split")
+    _, page = report(run)
+    assert "One good picture, train/good/7.png , sets the threshold alone" in page.text
+    assert "it would be 12 instead of 0 defects" in page.text
+    assert "Do not trust this model yet. It misses 12 of 12 synthetic defects." in page.text
+
+
+def test_noise_of_hundreds_of_test_pictures_stays_below_ten_megabytes(tmp_path: Path) -> None:
+    run = make_run(tmp_path, with_test=True)
+    rng = np.random.default_rng(0)
+    run.store[:] = rng.integers(0, 256, run.store.shape, np.uint8)  # type: ignore[index]
+    for kind in ("good", "hole"):
+        for number in range(210):
+            picture = rng.integers(0, 256, (32, 48, 3), np.uint8)
+            cv2.imwrite(str(Path(run.config.data) / "test" / kind / f"{number}.bmp"), picture)
+    html, page = report(run)
+    assert len(html) < 10e6
+    assert sum(tag == "tr" for tag, _ in page.tags) > 400
+    assert sum(tag == "img" for tag, _ in page.tags) == 3 * (8 + 8 + 16)
+
+
+def test_a_run_leaves_a_report_and_so_does_one_that_was_killed_while_finishing(small_run: Path, tmp_path: Path) -> None:
+    html = (small_run / "report.html").read_text(encoding="utf-8")
+    require_alone(html, Page(html))
+    data = json.loads((small_run / "config.json").read_text())["data"]
+    assert data not in html and str(small_run.parent) not in html
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    for name in ("model.safetensors", "report.html", "metrics.json"):
+        (run / name).unlink()
+    command = [sys.executable, "-m", "aae_train.cli", data, "--out", str(run), "--resume"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert f"look at {run / 'report.html'}" in result.stdout
+    assert (run / "model.safetensors").read_bytes() == (small_run / "model.safetensors").read_bytes()
+    again = (run / "report.html").read_text(encoding="utf-8")
+    assert [words for words in Page(again).words if "finds" in words] == [
+        words for words in Page(html).words if "finds" in words
+    ]
+
+
+def test_a_report_that_fails_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aae_train import run as run_module
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run_module, "write_report", fail)
+    data = tmp_path / "few"
+    data.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(data / f"{number}.png"), np.full((32, 32, 3), 100 + 40 * number, np.uint8))
+    config = TrainConfig(data=str(data), input_hw=(32, 32), steps=1, batch_size=2)
+    told: list[str] = []
+    run = run_module.Run(config, tmp_path / "run", told.append)
+    assert run.train(lambda: False, lambda *_: None)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert any("report.html could not be written (ZeroDivisionError()" in text for text in told)

@@ -1,0 +1,110 @@
+"""The verdict on a model in plain words: what it promises, what it finds, and whether anything speaks against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect.spec import Calibration
+from aae_train.report.histogram import count_above
+from aae_train.report.labelled import Labelled
+
+Level = Literal["good", "doubt", "bad"]
+HEADLINES: dict[Level, str] = {
+    "good": "Nothing speaks against this model.",
+    "doubt": "Look closer before you trust this model.",
+    "bad": "Do not trust this model yet.",
+}
+
+FOUND_WELL, FOUND_POORLY = 0.8, 0.5
+"""Share of the defects that is found: from the first on nothing is said against it, below the second all is."""
+
+SURPRISING = 0.01
+"""More rejected good test pictures than would happen so rarely, were the promise true, are held against the model."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What to think of a model."""
+
+    level: Level
+    reasons: tuple[str, ...]
+    """What speaks against it."""
+
+    sentences: tuple[str, ...]
+    """What it promises, and what it finds."""
+
+
+def form_opinion(
+    calibration: Calibration,
+    threshold: float,
+    defects: NDArray[np.floating],
+    labelled: Labelled,
+    warnings: Sequence[str],
+) -> Opinion:
+    """Say what to think of a model.
+
+    Labelled defects are real ones, so where there are any, they and not the synthetic ones decide.
+
+    Args:
+        calibration: What the threshold rests on.
+        threshold: Of the verdict.
+        defects: (n,) scores of synthetic defects.
+        labelled: What came of the labelled test pictures.
+        warnings: Of the run.
+    """
+    found, count = count_above(defects, threshold), len(defects)
+    sentences = [
+        _promise(calibration, threshold),
+        f"Of {count} synthetic defects, drawn on good pictures, it finds {found} ({found / count:.0%}).",
+    ]
+    reasons: list[str] = []
+    share, what = found / count, "synthetic defects"
+    if labelled.judged:
+        hit, real, rejected, good = count_labelled(labelled, threshold)
+        share, what, found, count = hit / real, "labelled defective pictures", hit, real
+        sentences.append(
+            f"Of {real} test pictures labelled defective it finds {hit} ({hit / real:.0%}), and it rejects {rejected} "
+            f"of {good} labelled good ({rejected / good:.0%})."
+        )
+        if _tail(rejected, good, calibration.promised_frr) < SURPRISING:
+            reasons.append(
+                f"it rejects {rejected} of {good} good test pictures, more than the threshold promises: they differ "
+                "from the pictures that it learned from"
+            )
+    if share < FOUND_WELL:
+        reasons.insert(0, f"it misses {count - found} of {count} {what}")
+    if warnings:
+        reasons.append("the run gave a warning" if len(warnings) == 1 else f"the run gave {len(warnings)} warnings")
+    level: Level = "bad" if share < FOUND_POORLY or not math.isfinite(threshold) else "doubt" if reasons else "good"
+    return Opinion(level, tuple(reasons), tuple(sentences))
+
+
+def count_labelled(labelled: Labelled, threshold: float) -> tuple[int, int, int, int]:
+    """Count labelled pictures: defective ones found, all defective ones, good ones rejected, all good ones."""
+    labels, scores = labelled.labels, labelled.scores
+    return (
+        count_above(scores[labels], threshold),
+        int(np.count_nonzero(labels)),
+        count_above(scores[~labels], threshold),
+        int(np.count_nonzero(~labels)),
+    )
+
+
+def _promise(calibration: Calibration, threshold: float) -> str:
+    cross_fit = calibration.method == "cross-fit"
+    how = "each scored by a model that had not learned it" if cross_fit else "none of which it learned from"
+    return (
+        f"The threshold {threshold:.4g} rejects at most {calibration.promised_frr:.1%} of good parts, as long as "
+        f"parts, camera and light stay as they are; it rests on {calibration.count} good pictures, {how}."
+    )
+
+
+def _tail(hits: int, count: int, rate: float) -> float:
+    """Return the probability of so many hits or more, each coming with probability `rate`."""
+    return sum(math.comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in range(hits, count + 1))
