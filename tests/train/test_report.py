@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="needs the train extra")
 
 from aae_detect.bench import metrics
+from aae_detect.bench.dataset import LabelledPicture
 from aae_train.calibration import conformal_threshold
 from aae_train.config import TrainConfig
 from aae_train.held_out import Answers, Calibrated, Detect, HeldOut
 from aae_train.place_statistics import PlaceStatistics
 from aae_train.report.document import write_report
 from aae_train.report.histogram import count_above, histogram_svg
-from aae_train.report.labelled import Judged, LabelledPicture, choose_to_show
+from aae_train.report.labelled import Judged, Labelled, choose_to_show
 from aae_train.report.measure import Examined, score_defects, score_good, show
+from aae_train.report.opinion import form_opinion
 
 HW = (64, 96)
 VOID = {"meta", "img", "br"}
@@ -224,7 +227,7 @@ def test_the_most_wrong_pictures_are_shown_first_and_no_more_than_asked() -> Non
     everything = judged("good", [1, 2, 3, 12, 40]) + judged("hole", [0.5, 4, 9, 11, 30, 50])
     everything.sort(key=lambda item: -item.score)
     shown = choose_to_show(everything, 10.0, 6)
-    assert [item.score for item in shown] == [0.5, 4, 9, 12, 40, 11]
+    assert [item.score for item in shown] == [0.5, 4, 9, 40, 12, 11]
     assert [item.score for item in choose_to_show(everything, 10.0, 2)] == [0.5, 40]
     assert len(choose_to_show(everything, 10.0, 100)) == len(everything)
 
@@ -274,17 +277,50 @@ def test_one_good_picture_that_sets_the_threshold_alone_is_named(tmp_path: Path)
     run.calibrated.__dict__["threshold"] = conformal_threshold(scores, 0.01, "split")
     _, page = report(run)
     assert "One good picture, train/good/7.png , sets the threshold alone" in page.text
-    assert "it would be 12 instead of 0 defects" in page.text
+    assert "12 instead of 0 defects would be found" in page.text
     assert "Do not trust this model yet. It misses 12 of 12 synthetic defects." in page.text
 
 
+LABELS = [("hole", 20.0)] * 9 + [("hole", 1.0)] + [("good", 1.0)] * 9
+
+
+@pytest.mark.parametrize(
+    ("found", "labels", "warnings", "level", "reason"),
+    [
+        (9, [], [], "good", ""),
+        (7, [], [], "doubt", "misses 3 of 10 synthetic"),
+        (4, [], [], "bad", "misses 6 of 10 synthetic"),
+        (10, [], ["odd", "odder"], "doubt", "2 warnings"),
+        (7, LABELS, [], "good", ""),  # real defects decide
+        (4, LABELS, [], "doubt", "misses 6 of 10 synthetic"),
+        (10, [("hole", 1.0), ("hole", 1.0), ("good", 1.0)], [], "bad", "misses 2 of 2 labelled"),
+        (10, [*LABELS, *[("good", 11.0)] * 2], [], "doubt", "rejects 2 of 11 good test pictures"),
+        (10, [*LABELS, ("good", 11.0)], [], "good", ""),  # one in ten may happen
+    ],
+)
+def test_what_speaks_against_a_model(
+    found: int, labels: list[tuple[str, float]], warnings: list[str], level: str, reason: str
+) -> None:
+    calibration = conformal_threshold(np.arange(1.0, 101.0), 0.01, "split").calibration
+    judged = tuple(Judged(LabelledPicture(Path(f"{n}.png"), kind, None), s) for n, (kind, s) in enumerate(labels))
+    defects = np.array([20.0] * found + [5.0] * (10 - found))
+    opinion = form_opinion(calibration, 10.0, defects, Labelled(judged, ""), warnings)
+    assert opinion.level == level
+    assert len(opinion.reasons) == bool(reason) and reason in "".join(opinion.reasons)
+
+
 def test_noise_of_hundreds_of_test_pictures_stays_below_ten_megabytes(tmp_path: Path) -> None:
+    """Nothing is larger as a JPEG than noise; at this size it is not even smoothed by being enlarged."""
     run = make_run(tmp_path, with_test=True)
     rng = np.random.default_rng(0)
-    run.store[:] = rng.integers(0, 256, run.store.shape, np.uint8)  # type: ignore[index]
+    run = replace(
+        run,
+        config=replace(run.config, input_hw=(288, 288)),
+        store=rng.integers(0, 256, (12, 288, 288, 3), np.uint8),
+    )
     for kind in ("good", "hole"):
         for number in range(210):
-            picture = rng.integers(0, 256, (32, 48, 3), np.uint8)
+            picture = rng.integers(0, 256, (32, 48, 3) if number % 10 else (288, 288, 3), np.uint8)
             cv2.imwrite(str(Path(run.config.data) / "test" / kind / f"{number}.bmp"), picture)
     html, page = report(run)
     assert len(html) < 10e6

@@ -154,8 +154,9 @@ def main(
     """Train a model on the good pictures in DATA.
 
     DATA is a folder of good pictures, at any depth, or a folder in MVTec AD layout, of which train/good is used (and
-    validation/good, where there is one, to set the threshold). RUN then holds the model, its training curves and a
-    contact sheet; `aae-export RUN` makes the detector of it.
+    validation/good, where there is one, to set the threshold). RUN then holds the model and report.html, which says
+    whether to trust it (labelled pictures in DATA/test are judged there, after all is chosen); `aae-export RUN` makes
+    the detector of it.
     """
     context = click.get_current_context()
     typed = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}

@@ -105,14 +105,17 @@ def _facts(metrics: Mapping[str, Any], config: TrainConfig) -> dict[str, str]:
 
 def _defects(defects: Sequence[Scored], examined: Examined) -> list[str]:
     shown = [show(scored, examined) for scored in spread_evenly(defects, _DEFECTS)[::-1]]
+    which = f"All {len(shown)}, lowest score first"
+    if len(shown) < len(defects):
+        which = f"{len(shown)} of the {len(defects)}, evenly from the lowest score to the highest, so that missed ones "
+        which += "are shown as often as they happen"
     return [
         "<h2>Synthetic defects</h2>",
         note(
-            f"{len(shown)} of the {len(defects)}, evenly from the lowest score to the highest, so that missed ones are "
-            "shown as often as they happen. The defect is outlined in magenta. Many are faint or tiny on purpose; real "
+            f"{which}. The defect is outlined in magenta. Many are faint or tiny on purpose; real "
             f"defects look different: try some of yours before you rely on the model. {ORDER_NOTE}"
         ),
-        tiles(shown, examined.calibrated.threshold.value, ("missed", "found")),
+        tiles(shown, examined.calibrated.threshold.value),
     ]
 
 
@@ -143,7 +146,7 @@ def _row(title: str, chosen: Sequence[Scored], examined: Examined) -> list[str]:
     if not chosen:
         return []
     threshold = examined.calibrated.threshold.value
-    shown = tiles([show(scored, examined) for scored in chosen], threshold, ("OK", "NG"))
+    shown = tiles([show(scored, examined) for scored in chosen], threshold)
     return [f"<div><h3>{text(title)}</h3>{shown}</div>"]
 
 

@@ -66,7 +66,11 @@ def histogram_svg(rows: Sequence[tuple[str, NDArray[np.floating], str]], thresho
         return ""
     axis = _make_axis(every, threshold)
     base = _TOP + len(rows) * (_PANEL + _GAP) - _GAP
-    parts = []
+    at = axis.x(axis.below)
+    parts = [
+        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="22" y2="{base}" stroke="{INK}" stroke-width="1.5" '
+        'stroke-dasharray="5 3"/>'
+    ]
     for place, ((title, _, colour), scores) in enumerate(zip(rows, finite, strict=True)):
         parts += _panel(title, axis, axis.count(scores), colour, _TOP + place * (_PANEL + _GAP))
     end = axis.below + axis.above
@@ -74,11 +78,6 @@ def histogram_svg(rows: Sequence[tuple[str, NDArray[np.floating], str]], thresho
     more = " and above" if axis.cut else ""
     parts.append(svg_text(_RIGHT, base + 18, f"{axis.value(end):.3g}{more}", "end", GREY))
     parts.append(svg_text((_LEFT + _RIGHT) / 2, base + 18, "score", "middle", GREY))
-    at = axis.x(axis.below)
-    parts.append(
-        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="22" y2="{base}" stroke="{INK}" stroke-width="1.5" '
-        'stroke-dasharray="5 3"/>'
-    )
     anchor = "start" if at < (_LEFT + _RIGHT) / 2 else "end"
     parts.append(svg_text(at, 14, f"threshold {threshold:.4g}: NG right of it", anchor, INK, bold=True))
     return svg(_RIGHT + 20, base + 26, "Histograms of the scores with the threshold", parts)

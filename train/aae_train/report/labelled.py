@@ -125,7 +125,12 @@ def choose_to_show(judged: Sequence[Judged], threshold: float, count: int) -> li
     for ranked in (missed, rejected):
         room = count - len(chosen) if ranked is rejected else (count - len(chosen) + 1) // 2
         chosen += [item for item in ranked if item not in chosen][:room]
-    return sorted(chosen, key=lambda item: (not item.is_wrong(threshold), not item.picture.defective, item.score))
+
+    def rank(item: Judged) -> tuple[bool, bool, float]:
+        defective = item.picture.defective
+        return not item.is_wrong(threshold), not defective, item.score if defective else -item.score
+
+    return sorted(chosen, key=rank)
 
 
 def kinds_of(judged: Sequence[Judged]) -> list[tuple[str, list[Judged]]]:

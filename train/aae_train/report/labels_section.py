@@ -43,7 +43,7 @@ def labels_section(labelled: Labelled, examined: Examined) -> list[str]:
         ),
         _figures(labelled, threshold),
         f"<h3>Most telling: {which}</h3>",
-        tiles(shown, threshold, ("OK", "NG")),
+        tiles(shown, threshold),
         f"<h3>All {len(labelled.judged)}, highest score first; {wrong} wrong</h3>",
         _rows(labelled, threshold),
     ]
@@ -74,7 +74,7 @@ def _figures(labelled: Labelled, threshold: float) -> str:
 
 
 def _rows(labelled: Labelled, threshold: float) -> str:
-    head = "<tr><th>kind</th><th>picture</th><th>score</th><th>verdict</th><th></th></tr>"
+    head = '<tr><th>kind</th><th>picture</th><th class="number">score</th><th>verdict</th><th></th></tr>'
     body = "".join(_row(item, threshold) for item in labelled.judged)
     return f'<div class="labels">{table(head, body, "rows")}</div>'
 

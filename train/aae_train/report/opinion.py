@@ -49,7 +49,7 @@ def form_opinion(
 ) -> Opinion:
     """Say what to think of a model.
 
-    Labelled defects are real ones, so where there are any, they and not the synthetic ones decide.
+    Labelled defects are real ones, so where there are any, the share of them that is found decides.
 
     Args:
         calibration: What the threshold rests on.
@@ -59,26 +59,28 @@ def form_opinion(
         warnings: Of the run.
     """
     found, count = count_above(defects, threshold), len(defects)
+    share = found / count
     sentences = [
         _promise(calibration, threshold),
-        f"Of {count} synthetic defects, drawn on good pictures, it finds {found} ({found / count:.0%}).",
+        f"Of {count} synthetic defects, drawn on good pictures, it finds {found} ({share:.0%}).",
     ]
     reasons: list[str] = []
-    share, what = found / count, "synthetic defects"
+    if share < (FOUND_POORLY if labelled.judged else FOUND_WELL):
+        reasons.append(f"it misses {count - found} of {count} synthetic defects")
     if labelled.judged:
-        hit, real, rejected, good = count_labelled(labelled, threshold)
-        share, what, found, count = hit / real, "labelled defective pictures", hit, real
+        hit, defective, rejected, good = count_labelled(labelled, threshold)
+        share = hit / defective
         sentences.append(
-            f"Of {real} test pictures labelled defective it finds {hit} ({hit / real:.0%}), and it rejects {rejected} "
+            f"Of {defective} test pictures labelled defective it finds {hit} ({share:.0%}), and it rejects {rejected} "
             f"of {good} labelled good ({rejected / good:.0%})."
         )
+        if share < FOUND_WELL:
+            reasons.insert(0, f"it misses {defective - hit} of {defective} labelled defective pictures")
         if _tail(rejected, good, calibration.promised_frr) < SURPRISING:
             reasons.append(
                 f"it rejects {rejected} of {good} good test pictures, more than the threshold promises: they differ "
                 "from the pictures that it learned from"
             )
-    if share < FOUND_WELL:
-        reasons.insert(0, f"it misses {count - found} of {count} {what}")
     if warnings:
         reasons.append("the run gave a warning" if len(warnings) == 1 else f"the run gave {len(warnings)} warnings")
     level: Level = "bad" if share < FOUND_POORLY or not math.isfinite(threshold) else "doubt" if reasons else "good"

@@ -8,8 +8,8 @@ from aae_train.report.histogram import DEFECT_COLOUR, GOOD_COLOUR, count_above, 
 from aae_train.report.measure import Examined, Scored, scores_of
 from aae_train.report.page import note, text
 
-_MATTERS = 0.1
-"""Share of the defects that one good picture must hide before it is named."""
+_LEAST_SHARE, _LEAST_COUNT = 0.1, 3
+"""Share and number of the defects that one good picture must hide before it is named."""
 
 
 def scores_section(good: Sequence[Scored], defects: Sequence[Scored], examined: Examined) -> list[str]:
@@ -38,10 +38,10 @@ def _one_to_blame(good: Sequence[Scored], defects: Sequence[Scored], examined: E
     if len(good) < 2 or good[0].score != threshold:
         return ""
     found, without = (count_above(scores_of(defects), limit) for limit in (threshold, good[1].score))
-    if without - found < _MATTERS * len(defects):
+    if without - found < max(_LEAST_SHARE * len(defects), _LEAST_COUNT):
         return ""
     return (
         f"<p>One good picture, <strong>{text(examined.names[good[0].number])}</strong>, sets the threshold alone: with "
-        f"the next one's score, {good[1].score:.4g}, it would be {without} instead of {found} defects. Look at it "
+        f"the next one's score, {good[1].score:.4g}, {without} instead of {found} defects would be found. Look at it "
         "below. If it is defective or badly taken, take it out and train again; if it is not, add more like it.</p>"
     )

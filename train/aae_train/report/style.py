@@ -57,6 +57,7 @@ CSS = (
 .verdict strong { font-size: 20px; }
 .histogram { max-width: 900px; margin: 8px 0; }
 .histogram svg { font-size: 13px; }
+.histogram text { paint-order: stroke; stroke: #fff; stroke-width: 5px; }
 .curves img { max-width: 860px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(138px, 1fr)); gap: 14px 8px;
   align-items: start; margin: 8px 0 4px; }
@@ -64,12 +65,14 @@ CSS = (
 .tiles figure { break-inside: avoid; }
 .tiles img { margin-bottom: 4px; max-height: 220px; object-fit: contain; object-position: left; }
 .tiles img:hover { position: relative; z-index: 1; transform: scale(2); }
+.tiles figure:nth-child(8n+1) img { transform-origin: left; }
+.tiles figure:nth-child(8n) img { transform-origin: right; }
 .tiles figcaption { font-size: 11px; line-height: 1.35; overflow-wrap: anywhere; }
 .labels { max-height: 560px; overflow-y: auto; border: 1px solid #d9dee4; max-width: 900px; }
 .labels thead th { position: sticky; top: 0; background: #fff; }
 .labels td.name { white-space: normal; overflow-wrap: anywhere; }
 .rows th, .rows td { padding: 3px 10px; text-align: left; }
-.rows td.number { text-align: right; }
+.rows .number { text-align: right; }
 .found { width: auto; margin: 8px 0; }
 .found th, .found td { padding: 4px 14px 4px 0; }
 tr.wrong > * { background: #fcefee; }

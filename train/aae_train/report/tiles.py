@@ -21,18 +21,17 @@ ORDER_NOTE = (
 )
 
 
-def tiles(shown: Sequence[Shown], threshold: float, answers: tuple[str, str]) -> str:
+def tiles(shown: Sequence[Shown], threshold: float) -> str:
     """Return a grid of pictures.
 
     Args:
         shown: What to show, in this order.
         threshold: Of the verdict.
-        answers: What to call a picture at or below the threshold, and one above it.
     """
-    return f'<div class="tiles">{"".join(_tile(item, threshold, answers) for item in shown)}</div>'
+    return f'<div class="tiles">{"".join(_tile(item, threshold) for item in shown)}</div>'
 
 
-def _tile(shown: Shown, threshold: float, answers: tuple[str, str]) -> str:
+def _tile(shown: Shown, threshold: float) -> str:
     size_hw = shown_hw(shown.picture.shape[:2], _SIDE)
     picture = resize(shown.picture, size_hw)
     if shown.mask is not None and shown.mask.any():
@@ -43,15 +42,16 @@ def _tile(shown: Shown, threshold: float, answers: tuple[str, str]) -> str:
         f"<figure>{image(picture_uri(picture), f'picture {shown.name}')}"
         f"{image(picture_uri(resize(shown.reconstruction, size_hw)), 'reconstruction')}"
         f"{image(picture_uri(heat), 'map')}"
-        f"<figcaption>{_answer(shown, threshold, answers)} {shown.score:.4g}<br>{kind}{text(shown.name)}</figcaption>"
+        f"<figcaption>{_answer(shown, threshold)} {shown.score:.4g}<br>{kind}{text(shown.name)}</figcaption>"
         "</figure>"
     )
 
 
-def _answer(shown: Shown, threshold: float, answers: tuple[str, str]) -> str:
+def _answer(shown: Shown, threshold: float) -> str:
     verdict = judge(shown.score, threshold)
     if verdict is Verdict.UNKNOWN:
         return '<span class="ng">not a number</span>'
     above = verdict is Verdict.NG
     right = "ok" if above == shown.defective else "ng"
-    return f'<span class="{right}">{text(answers[above])}</span>'
+    answer = ("missed", "found")[above] if shown.defective else ("OK", "rejected")[above]
+    return f'<span class="{right}">{answer}</span>'
