@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,51 @@ def small_export(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     command = [sys.executable, "-m", "aae_export.cli", str(small_run), "--out", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     return out
+
+
+_FETCHING = ("src", "href", "data", "srcset", "xlink:href")
+
+
+class HtmlPage(HTMLParser):
+    """A page, read as a browser would: its elements nest, and it asks for nothing but what it holds."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], "every tag is closed"
+        asked = [value or "" for _, found in self.tags for name, value in found.items() if name in _FETCHING]
+        assert asked and all(uri.startswith(("data:image/jpeg;base64,", "data:image/png;base64,")) for uri in asked)
+        assert not {"script", "link", "iframe", "object", "base", "a"} & {tag for tag, _ in self.tags}
+        assert not any(name.startswith("on") for _, found in self.tags for name in found), "no programs"
+        styles = re.findall("<style>(.*?)</style>", html, re.DOTALL)
+        styles += [found["style"] or "" for _, found in self.tags if "style" in found]
+        assert not any(re.search(r"https?:|url\(|@import", style) for style in styles)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """All words, with single spaces."""
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="session")
+def read_html() -> Callable[[str], HtmlPage]:
+    """Read a page that must need no network."""
+    return HtmlPage
