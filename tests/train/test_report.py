@@ -165,22 +165,28 @@ def test_a_test_folder_of_one_class_is_no_error(tmp_path: Path, report: Report) 
 
 
 def test_a_cross_fit_shows_what_the_model_of_the_fold_says(tmp_path: Path, report: Report) -> None:
-    asked: dict[int, set[int]] = {0: set(), 1: set(), 2: set()}
+    asked: dict[int, list[int]] = {0: [], 1: [], 2: []}
 
     def judge(fold: int) -> Detect:
         def of_fold(images: NDArray[np.uint8]) -> Answers:
-            asked[fold] |= {int(image[0, 0, 0]) - 128 for image in images}
+            asked[fold] += [int(image[0, 0, 0]) - 128 for image in images]
             return detect(images)
 
         return of_fold
 
     run = make_run(tmp_path, folds=3, judge=judge)
-    for scored in [*score_good(run.calibrated.held_out), *score_defects(run.calibrated.held_out, run.store)]:
+    own = {fold: list(group.numbers) for fold, group in enumerate(run.calibrated.held_out)}
+    for scored in score_good(run.calibrated.held_out):
         show(scored, run)
-    pictures = {fold: {number for number in numbers if 0 <= number < 12} for fold, numbers in asked.items()}
-    for fold, numbers in pictures.items():  # a defect may have painted over the pixel that tells which one it is
-        assert set(run.calibrated.held_out[fold].numbers) <= numbers
-        assert len(numbers - set(run.calibrated.held_out[fold].numbers)) <= 1
+    assert {fold: sorted(numbers) for fold, numbers in asked.items()} == own
+    defects = score_defects(run.calibrated.held_out, run.store)
+    for scored in defects:  # the detector of a picture's fold is the one that scores it and that shows it
+        fold = next(fold for fold, numbers in own.items() if scored.number in numbers)
+        assert scored.detect is run.calibrated.held_out[fold].detect
+        before = len(asked[fold])
+        assert show(scored, run).score == scored.score
+        assert len(asked[fold]) == before + 1
+    assert [len(numbers) for numbers in asked.values()] == [12, 12, 12]
     _, page = report(run, pictures=METRICS["pictures"] | {"train": 12, "folds": [4, 4, 4]})
     assert "3 models were trained beside the one that ships" in page.text
     assert "each scored by a model that had not learned it" in page.text

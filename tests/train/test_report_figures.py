@@ -19,7 +19,7 @@ LABELS = [("hole", 20.0)] * 9 + [("hole", 1.0)] + [("good", 1.0)] * 9
 
 @pytest.mark.parametrize("threshold", [9.0, 0.0, 11.0, 400.0, -3.0])
 def test_no_bar_of_the_histogram_lies_on_both_sides_of_the_threshold(threshold: float) -> None:
-    scores = np.concatenate([np.arange(12.0), [9.0, 9.0, 5000.0]])
+    scores = np.concatenate([np.arange(12.0), [threshold, threshold - 1e-3, threshold + 1e-3, 5000.0]])
     svg = histogram_svg([("scores", scores, "#000")], threshold)
     mark = float(re.search(r'<line x1="([\d.]+)"[^>]*dasharray', svg)[1])  # type: ignore[index]
     bars = re.findall(r'<rect x="([\d.]+)"[^>]*><title>(\d+)</title>', svg)
