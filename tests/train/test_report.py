@@ -208,13 +208,13 @@ def test_two_pictures_are_enough(tmp_path: Path, report: Report) -> None:
     assert "Above the threshold: 0 of 2 good pictures" in page.text
 
 
-def test_one_good_picture_that_sets_the_threshold_alone_is_named(tmp_path: Path, report: Report) -> None:
+def test_few_good_pictures_that_set_the_threshold_alone_are_named(tmp_path: Path, report: Report) -> None:
     run = make_run(tmp_path)
     scores = run.calibrated.held_out[0].scores
-    scores[7] = 1000.0
-    run.calibrated.__dict__["threshold"] = conformal_threshold(scores, 0.01, "split")
+    scores[[3, 7]] = (900.0, 1000.0)
+    run = replace(run, calibrated=replace(run.calibrated, threshold=conformal_threshold(scores, 0.01, "split")))
     _, page = report(run)
-    assert "One good picture, train/good/7.png , sets the threshold alone" in page.text
+    assert "set the threshold: train/good/7.png , train/good/3.png ." in page.text
     assert "12 instead of 0 defects would be found" in page.text
     assert "Do not trust this model yet. It misses 12 of 12 synthetic defects." in page.text
 

@@ -9,11 +9,13 @@ from aae_train.report.measure import Examined, Scored, scores_of
 from aae_train.report.page import note, text
 
 _LEAST_SHARE, _LEAST_COUNT = 0.1, 3
-"""Share and number of the defects that one good picture must hide before it is named."""
+"""Share and number of the defects that a few good pictures must hide before they are named."""
+
+_FEW = 3
 
 
 def scores_section(good: Sequence[Scored], defects: Sequence[Scored], examined: Examined) -> list[str]:
-    """Return the histogram with what lies above the threshold, and the picture to blame where one alone set it."""
+    """Return the histogram with what lies above the threshold, and the pictures to blame where a few alone set it."""
     threshold = examined.calibrated.threshold.value
     of_good, of_defects = scores_of(good), scores_of(defects)
     rejected, found = count_above(of_good, threshold), count_above(of_defects, threshold)
@@ -28,20 +30,24 @@ def scores_section(good: Sequence[Scored], defects: Sequence[Scored], examined: 
         f'<figure class="histogram">{histogram_svg(rows, threshold)}</figure>',
         f"<p>Above the threshold: <strong>{rejected} of {len(good)}</strong> good pictures, "
         f"<strong>{found} of {len(defects)}</strong> defects ({len(defects) - found} missed).</p>",
-        _one_to_blame(good, defects, examined),
+        _few_to_blame(good, defects, examined),
     ]
 
 
-def _one_to_blame(good: Sequence[Scored], defects: Sequence[Scored], examined: Examined) -> str:
-    """Name the good picture that alone set the threshold, where the next one would have let many more be found."""
+def _few_to_blame(good: Sequence[Scored], defects: Sequence[Scored], examined: Examined) -> str:
+    """Name the good pictures that set the threshold, where without so few of them many more defects were found."""
     threshold = examined.calibrated.threshold.value
-    if len(good) < 2 or good[0].score != threshold:
+    if good[0].score != threshold:  # not the highest: a few of them cannot move it
         return ""
-    found, without = (count_above(scores_of(defects), limit) for limit in (threshold, good[1].score))
-    if without - found < max(_LEAST_SHARE * len(defects), _LEAST_COUNT):
-        return ""
-    return (
-        f"<p>One good picture, <strong>{text(examined.names[good[0].number])}</strong>, sets the threshold alone: with "
-        f"the next one's score, {good[1].score:.4g}, {without} instead of {found} defects would be found. Look at it "
-        "below. If it is defective or badly taken, take it out and train again; if it is not, add more like it.</p>"
-    )
+    found = count_above(scores_of(defects), threshold)
+    for few in range(1, min(_FEW, len(good) // 5) + 1):
+        without = count_above(scores_of(defects), good[few].score)
+        if without - found >= max(_LEAST_SHARE * len(defects), _LEAST_COUNT):
+            names = ", ".join(f"<strong>{text(examined.names[item.number])}</strong>" for item in good[:few])
+            return (
+                f"<p>A few good pictures set the threshold: {names}. With the next "
+                f"one's score, {good[few].score:.4g}, {without} instead of {found} defects would be found. Look below. "
+                "If such a picture is defective or badly taken, take it out and train again; if it is not, add more "
+                "like it.</p>"
+            )
+    return ""

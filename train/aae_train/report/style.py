@@ -25,7 +25,7 @@ dd { margin: 0; }
 .warnings { margin: 18px 0; padding: 12px 20px; background: #fdf4e3; border-left: 5px solid #c77f0a; }
 .warnings h2 { margin: 0 0 4px; padding: 0; border: 0; font-size: 16px; }
 .warnings ul { margin: 0; padding-left: 18px; font-size: 13px; }
-.warnings li { margin: 3px 0; }
+.warnings li { margin: 3px 0; white-space: pre-line; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 5px; text-align: right; vertical-align: top; border-bottom: 1px solid #e6e9ed; }
