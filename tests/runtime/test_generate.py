@@ -221,8 +221,9 @@ def test_gaps_are_even_and_nothing_is_cut(captions: bool, cell_w: int) -> None:
 
 
 def test_letters_that_the_font_lacks_do_not_stop_it() -> None:
-    cell = np.zeros((20, 20, 3), np.uint8)
-    draw_sheet("Größe", "日本", [Section("läuft", "\n", [cell], 1, ["é"])])
+    cell = np.full((20, 20, 3), (0, 0, 255), np.uint8)
+    sheet = draw_sheet("Größe", "日本", [Section("läuft", "\n", [cell], 1, ["é"])])
+    assert (sheet == (0, 0, 255)).all(axis=2).sum() == 20 * 20
 
 
 def run(*arguments: object) -> Result:
