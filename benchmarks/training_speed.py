@@ -14,37 +14,42 @@ import click
 import torch
 
 from aae_detect.bench.machine import describe_machine, list_versions
-from aae_train.aae import AdversarialAutoencoder, Optimizers, train_step
-from aae_train.compute import make_autocast
-from aae_train.config import TrainConfig
+from aae_train.compute import uses_bf16
+from aae_train.config import Precision, TrainConfig
+from aae_train.draw import Draw
+from aae_train.families import make_model
+from aae_train.family import Pictures
+from aae_train.players import Players
+from aae_train.processes import Processes
 
-_ROUNDS, _STEPS = 4, 6
+_STEPS = 6
+"""Of each turn; the first two warm up."""
 
 
 @click.command()
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True)
-def main(target: Path) -> None:
+@click.option("--rounds", type=click.IntRange(min=1), default=4, show_default=True, help="Turns of each way.")
+def main(target: Path, rounds: int) -> None:
     """Time the default model's step in four ways, turn and turn about."""
-    config = TrainConfig(data="none")
-    device = torch.device("cpu")
-    bf16 = make_autocast(device)
-    ways = {
-        "fp32 NCHW": (torch.contiguous_format, torch.autocast("cpu", enabled=False)),
-        "fp32 channels_last": (torch.channels_last, torch.autocast("cpu", enabled=False)),
-        "bf16 NCHW": (torch.contiguous_format, bf16),
-        "bf16 channels_last (what aae-train does)": (torch.channels_last, bf16),
+    config = TrainConfig(data="none", device="cpu")
+    processes, prior = Processes("cpu"), config.make_prior()
+    ways: dict[str, tuple[torch.memory_format, Precision]] = {
+        "fp32 NCHW": (torch.contiguous_format, "fp32"),
+        "fp32 channels_last": (torch.channels_last, "fp32"),
+        "bf16 NCHW": (torch.contiguous_format, "bf16"),
+        "bf16 channels_last": (torch.channels_last, "bf16"),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(_ROUNDS):
-        for name, (layout, autocast) in ways.items():
+    for _ in range(rounds):
+        for name, (layout, precision) in ways.items():
             torch.manual_seed(0)
-            model = AdversarialAutoencoder(config).to(memory_format=layout)  # type: ignore[call-overload]
-            optimizers = Optimizers(model, config)
-            pictures = torch.rand(config.batch_size, 3, *config.input_hw).mul(2).sub(1).contiguous(memory_format=layout)
-            prior = torch.randn(config.batch_size, config.latent_dim)
+            model = make_model(config).to(memory_format=layout)  # type: ignore[call-overload]
+            players = Players(model.players(config), processes, precision)
+            drawn = torch.rand(config.batch_size, 3, *config.input_hw).mul(2).sub(1).contiguous(memory_format=layout)
             for step in range(_STEPS):
+                draw = Draw(prior, model.prior_chw, config.seed, 0, step, processes)
                 start = time.perf_counter()
-                train_step(model, optimizers, pictures, pictures, prior, autocast)
+                model.step(model.phases[0].name, Pictures(drawn, drawn), draw, players)
                 if step > 1:
                     times[name].append(1e3 * (time.perf_counter() - start))
     medians = {name: statistics.median(values) for name, values in times.items()}
@@ -61,7 +66,7 @@ def main(target: Path) -> None:
         "versions": {**list_versions(), "torch": torch.__version__, "threads": str(torch.get_num_threads())},
         "batch_size": config.batch_size,
         "size_hw": list(config.input_hw),
-        "bf16_in_hardware": bool(bf16._enabled),
+        "bf16_in_hardware": uses_bf16(torch.device("cpu"), "auto"),
         "rows": rows,
     }
     target.write_text(json.dumps(document, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """Makes the shipped demo model: trains on pictures of the demo camera, exports, and puts the detector into the package.
 
-usage: python scripts/make_demo_model.py WORK_FOLDER [STEPS]      needs the extras train and export
+usage: python scripts/make_demo_model.py WORK_FOLDER [--steps 10000]      needs the extras train and export
 
 Takes about half an hour on two CPU cores. The pictures come from a seed of their own; tests and the demo use others.
 """
@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+
 from aae_detect.app import demo_model_path
 from aae_detect.demo import save_pictures
 
@@ -22,10 +24,11 @@ SEED = 1
 STEPS = 10000
 
 
-def main() -> None:
-    """Do it."""
-    work = Path(sys.argv[1])
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
+@click.command()
+@click.argument("work", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--steps", type=click.IntRange(min=1), default=STEPS, show_default=True, help="Of training.")
+def main(work: Path, steps: int) -> None:
+    """Train in the folder WORK, which may be deleted afterwards, and put the detector into the package."""
     pictures, run = work / "pictures", work / "run"
     if not pictures.is_dir():
         save_pictures(pictures, PICTURES, SEED)

@@ -5,9 +5,9 @@ usage: python scripts/make_pictures.py [FOLDER]        writes overlay.jpg into F
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 
@@ -18,9 +18,10 @@ SEED = 12
 KINDS = ("missing_hole", "stain", "dent", "scratch")
 
 
-def main() -> None:
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(__file__).parents[1] / "docs")
+def main(folder: Path) -> None:
     """Draw two by two overlays: for each kind of defect the first part of it that stands whole in the middle."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs"
     folder.mkdir(exist_ok=True)
     camera = DemoCamera(SEED, defect_rate=0.5)
     detector = Detector.load(demo_model_path(), provider="cpu")
