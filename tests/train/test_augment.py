@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aae_detect.errors import ConfigError
-from aae_train.augment import AugmentConfig, augment
+from aae_train.augment import SYMMETRIES, AugmentConfig, augment
 
 STILL = AugmentConfig(shift=0, brightness=0)
 
@@ -64,17 +64,17 @@ def test_brightness_is_a_gain_within_its_bounds():
     assert all(augment(white, rng(seed))[0, 0, 0] >= 242 for seed in range(20))  # saturates, never wraps
 
 
-@pytest.mark.parametrize(("name", "axis"), [("flip_horizontal", 1), ("flip_vertical", 0)])
-def test_flips_happen_half_the_time_and_only_when_asked(picture, name, axis):
-    config = AugmentConfig(shift=0, brightness=0, **{name: True})
-    flipped = 0
-    for seed in range(100):
+@pytest.mark.parametrize("names", [("mirror_x",), ("mirror_y", "half"), tuple(SYMMETRIES)])
+def test_symmetries_come_equally_often_and_only_when_asked(names):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    config = AugmentConfig(shift=0, brightness=0, symmetries=names)
+    expected = {"none": picture, **{name: SYMMETRIES[name](picture) for name in names}}
+    counts = dict.fromkeys(expected, 0)
+    for seed in range(100 * len(expected)):
         changed = augment(picture, rng(seed), config)
-        if np.array_equal(changed, np.flip(picture, axis)):
-            flipped += 1
-        else:
-            np.testing.assert_array_equal(changed, picture)
-    assert 30 <= flipped <= 70
+        (found,) = [name for name, other in expected.items() if np.array_equal(changed, other)]
+        counts[found] += 1
+    assert all(60 <= count <= 140 for count in counts.values()), counts
 
 
 def test_rotation_turns_about_the_centre():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,21 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 from aae_detect.errors import ConfigError
 
+SYMMETRIES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    "mirror_x": lambda picture: picture[:, ::-1],
+    "mirror_y": lambda picture: picture[::-1],
+    "half": lambda picture: picture[::-1, ::-1],
+    "quarter": lambda picture: np.rot90(picture),
+}
+"""Left and right exchanged, top and bottom exchanged, a half turn, and a quarter turn, which needs a square picture."""
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """How far a good picture may be changed.
 
-    The defaults suit every part. Flips and rotation are off, because on many parts a turned or mirrored feature is
-    the defect.
+    The defaults suit every part. Symmetries and rotation are off, because on many parts a turned or mirrored feature is
+    the defect; `changes.learn_changes` switches on what the good pictures show.
     """
 
     shift: float = 0.02
@@ -25,11 +34,8 @@ class AugmentConfig:
     brightness: float = 0.05
     """Largest change of the gain: 0.05 multiplies by 0.95 to 1.05; 0 to 0.5."""
 
-    flip_horizontal: bool = False
-    """Mirror left and right in half of the pictures."""
-
-    flip_vertical: bool = False
-    """Mirror top and bottom in half of the pictures."""
+    symmetries: tuple[str, ...] = ()
+    """Of `SYMMETRIES`; each picture gets one of them, or none, with equal chance."""
 
     rotation_deg: float = 0.0
     """Largest rotation about the centre, either way, degrees, 0 to 180."""
@@ -42,6 +48,8 @@ class AugmentConfig:
         ):
             if not 0 <= value <= most:
                 raise ConfigError(f"augmentation {name} is {value}, expected 0 to {most:g}")
+        if unknown := sorted(set(self.symmetries) - set(SYMMETRIES)):
+            raise ConfigError(f"augmentation symmetries name {', '.join(unknown)}, expected {', '.join(SYMMETRIES)}")
 
 
 def augment(
@@ -61,15 +69,11 @@ def augment(
     config = config or AugmentConfig()
     height, width = picture.shape[:2]
     shift_y, shift_x, gain, angle = rng.uniform(-1, 1, 4)
-    mirror_x, mirror_y = rng.random(2) < 0.5
-    if config.flip_horizontal and mirror_x:
-        picture = picture[:, ::-1]
-    if config.flip_vertical and mirror_y:
-        picture = picture[::-1]
+    symmetry = (None, *config.symmetries)[int(rng.random() * (len(config.symmetries) + 1))]
+    if symmetry is not None:
+        picture = SYMMETRIES[symmetry](picture)
     if config.rotation_deg:
-        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle * config.rotation_deg, 1.0)
-        turned = cv2.warpAffine(np.ascontiguousarray(picture), turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-        picture = turned.astype(np.uint8, copy=False)
+        picture = turn(picture, angle * config.rotation_deg)
     # Whole pixels: a shift by parts of a pixel would blur, and the model would learn that sharp is abnormal.
     down = round(shift_y * config.shift * height)
     right = round(shift_x * config.shift * width)
@@ -81,3 +85,14 @@ def augment(
         picture = framed[rows - down : rows - down + height, columns - right : columns - right + width]
     brightened = cv2.convertScaleAbs(np.ascontiguousarray(picture), alpha=1 + gain * config.brightness)
     return brightened.astype(np.uint8, copy=False)
+
+
+def turn(picture: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+    """Turn a picture about its centre; the corners are filled with the mirrored picture."""
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    # Cubic: a linear one would wipe away the finest texture, and the model would learn that sharp is abnormal.
+    turned = cv2.warpAffine(
+        np.ascontiguousarray(picture), matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return turned.astype(np.uint8, copy=False)

@@ -1,0 +1,124 @@
+"""Which changes the good pictures show: a texture may be turned, a printed part may not.
+
+More kinds of pictures to learn from are worth much where there are few; but a part that is mirrored and should not be
+is a defect, and a model that was shown mirrored ones cannot see it. So a change is allowed only where the data show it:
+descriptors of one half of the good pictures say what is usual at every place, and the other half, changed, must look no
+less usual than it does unchanged: on average, and at its least usual place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aae_detect._opencv import cv2
+from aae_train.augment import SYMMETRIES, AugmentConfig, turn
+from aae_train.compute import to_pictures
+from aae_train.descriptors import Descriptors
+
+MOST_PICTURES = 96
+FEWEST_PICTURES = 12
+"""With fewer nobody can tell what is usual, and the defaults stay."""
+
+ROTATIONS_DEG = (5.0, 15.0, 45.0, 180.0)
+MOST_UNUSUAL = 1.1
+"""How much less usual a changed picture may look, as a factor of its distance."""
+
+MOST_ABOVE = 0.5
+"""Share of the changed pictures that may look less usual than nine tenths of the unchanged do; 0.1 is chance."""
+
+BRIGHTNESS_RANGE = (0.05, 0.3)
+_GRID_STEP = 16
+_SPREAD_FLOOR = 0.3
+"""In standard deviations over all places and pictures: a place that did not vary in few pictures will vary later."""
+
+_CHUNK = 16
+Pictures = NDArray[np.uint8]
+
+
+def learn_changes(pictures: Pictures) -> AugmentConfig:
+    """Say how far good pictures may be changed.
+
+    Args:
+        pictures: (N, H, W, 3) uint8 BGR of the model's size; at most 96 of them are looked at.
+    """
+    if len(pictures) < FEWEST_PICTURES:
+        return AugmentConfig()
+    chosen = pictures[np.linspace(0, len(pictures) - 1, min(MOST_PICTURES, len(pictures))).astype(int)]
+    usual = Usual(chosen[::2])
+    shown = chosen[1::2]
+    unchanged = usual.distances(shown)
+
+    def allowed(change: Callable[[Pictures], Pictures]) -> bool:
+        return all(_as_usual(old, new) for old, new in zip(unchanged, usual.distances(change(shown)), strict=True))
+
+    square = pictures.shape[1] == pictures.shape[2]
+    symmetries = tuple(
+        name for name, change in SYMMETRIES.items() if (square or name != "quarter") and allowed(_each(change))
+    )
+    rotation = 0.0
+    for degrees in ROTATIONS_DEG:
+        if not all(allowed(_turned(angle)) for angle in (degrees / 2, degrees)):
+            break
+        rotation = degrees
+    return AugmentConfig(brightness=_brightness(chosen), symmetries=symmetries, rotation_deg=rotation)
+
+
+class Usual:
+    """What is usual at every place: mean and spread of the descriptors, shared with the places around."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        """Learn from good pictures (N, H, W, 3) uint8 BGR."""
+        self._describe = Descriptors(_GRID_STEP)
+        found = self._descriptors(pictures)
+        self._centre = found.mean(axis=(0, 1, 2))
+        self._scale = found.std(axis=(0, 1, 2)) + 1e-3
+        found = (found - self._centre) / self._scale
+        count = len(pictures)
+        weight = count / (count + 4)  # few pictures say little about a single place
+        mean = weight * _share(found.mean(axis=0))
+        square = weight * _share(np.square(found).mean(axis=0)) + (1 - weight)
+        self._mean, self._variance = mean, np.maximum(square - np.square(mean), _SPREAD_FLOOR**2)
+
+    def distances(self, pictures: Pictures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how unusual pictures are: root mean square deviation on average over places, and at the worst."""
+        found = (self._descriptors(pictures) - self._centre) / self._scale
+        places = np.sqrt((np.square(found - self._mean) / self._variance).mean(axis=3))
+        return places.mean(axis=(1, 2)), places.max(axis=(1, 2))
+
+    @torch.no_grad()
+    def _descriptors(self, pictures: Pictures) -> NDArray[np.float64]:
+        """(N, H, W, 3) to (N, h, w, CHANNELS)."""
+        found = [
+            self._describe(to_pictures(np.ascontiguousarray(pictures[start : start + _CHUNK]), torch.device("cpu")))
+            for start in range(0, len(pictures), _CHUNK)
+        ]
+        return torch.cat(found).permute(0, 2, 3, 1).double().numpy()
+
+
+def _share(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blur (h, w, C) over neighbouring places."""
+    planes = [cv2.GaussianBlur(p, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE) for p in np.moveaxis(places, 2, 0)]
+    return np.stack(planes, axis=2).astype(np.float64)
+
+
+def _as_usual(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+    above = float((after > np.quantile(before, 0.9)).mean())
+    return bool(np.median(after) <= MOST_UNUSUAL * np.median(before) and above <= MOST_ABOVE)
+
+
+def _each(change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Callable[[Pictures], Pictures]:
+    return lambda pictures: np.stack([change(picture) for picture in pictures])
+
+
+def _turned(degrees: float) -> Callable[[Pictures], Pictures]:
+    return _each(lambda picture: turn(picture, degrees))
+
+
+def _brightness(pictures: Pictures) -> float:
+    """Two standard deviations of the pictures' mean brightness, as a share of it."""
+    means = pictures.reshape(len(pictures), -1).mean(axis=1)
+    return float(np.clip(2 * means.std() / max(1.0, means.mean()), *BRIGHTNESS_RANGE))

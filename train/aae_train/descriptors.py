@@ -1,0 +1,75 @@
+"""Hand-made descriptors of small places: how strong edges of each size and direction are, and which colour.
+
+They need no training, and so serve where nothing is trained yet: to see which changes the good pictures show. Rectified
+derivatives of lightness up to second order on a pyramid (the energy of a filter bank, as textures have been described
+since Malik & Perona, 1990), in logarithms, so that light that is twice as strong adds a constant; and the colour.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEVELS = 4
+"""Of the pyramid; each halves the resolution."""
+
+CHANNELS = LEVELS * 12 + 3
+_ENERGY_FLOOR = 0.01
+"""Added before the logarithm, in units of the range from -1 to 1: sensor noise is no structure."""
+
+
+class Descriptors(nn.Module):
+    """Pictures to descriptors on a grid; nothing in it learns."""
+
+    colours: Tensor
+    smooth: Tensor
+    derivatives: Tensor
+
+    def __init__(self, step: int = 16) -> None:
+        """Fix the grid.
+
+        Args:
+            step: Pixels a side of one place, a power of two from 8.
+        """
+        super().__init__()
+        self.step = step
+        # Lightness, and blue and red against the rest; of BGR.
+        opponents = torch.tensor([[0.114, 0.587, 0.299], [0.5, -0.25, -0.25], [-0.25, -0.25, 0.5]])
+        self.register_buffer("colours", opponents[:, :, None, None], persistent=False)
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("smooth", torch.outer(line, line)[None, None], persistent=False)
+        slope, bend = torch.tensor([-1.0, 0.0, 1.0]) / 2, torch.tensor([1.0, -2.0, 1.0])
+        dx, dy = torch.outer(line, slope), torch.outer(slope, line)
+        diagonals = [(dx + dy) / 2**0.5, (dx - dy) / 2**0.5]
+        second = [torch.outer(line, bend), torch.outer(bend, line), 2 * torch.outer(slope, slope)]
+        self.register_buffer("derivatives", torch.stack([dx, dy, *second, *diagonals])[:, None], persistent=False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Describe pictures.
+
+        Args:
+            picture: (N, 3, H, W), BGR in [-1, 1], sides multiples of `step`.
+
+        Returns:
+            (N, CHANNELS, H / step, W / step) float32: for each level seven logarithms of energies and five signed
+            means; then three colours.
+        """
+        colours = F.conv2d(picture, self.colours)
+        lightness, found = colours[:, :1], []
+        for level in range(LEVELS):
+            derived = F.conv2d(F.pad(lightness, (1, 1, 1, 1), mode="replicate"), self.derivatives)
+            found += [
+                torch.log(self._pool(derived.abs(), level) + _ENERGY_FLOOR),
+                self._pool(derived[:, :5], level),
+            ]
+            lightness = F.avg_pool2d(self._blur(lightness), 2)
+        return torch.cat([*found, self._pool(colours, 0)], dim=1)
+
+    def _pool(self, planes: Tensor, level: int) -> Tensor:
+        """Take planes of a level to the grid, each place seeing a little of its neighbours."""
+        return self._blur(F.avg_pool2d(planes, self.step >> level))
+
+    def _blur(self, planes: Tensor) -> Tensor:
+        kernel = self.smooth.expand(planes.shape[1], 1, 3, 3)
+        return F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=planes.shape[1])
