@@ -89,6 +89,7 @@ class CompareSettings:
                 encoder=candidate.encoder,
                 prior=self.prior,
                 latent=self.latent,
+                head="none",  # a head would find what a family's drawing does not show
                 input_hw=self.input_hw,
                 seed=seed,
                 steps=self.steps,

@@ -31,7 +31,7 @@ from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
 from aae_train.calibration import colour_scale
-from aae_train.detector_graph import CELL
+from aae_train.judge import CELL
 from aae_train.pictures import find_pictures
 from aae_train.run_folder import TrainedModel, read_trained
 from aae_train.split import Split

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from aae_detect.scoring import score_map
-from aae_train.detector_graph import DecoderGraph, DetectorGraph, EncoderGraph, blur_kernel, evidence
+from aae_train.detector_graph import DecoderGraph, DetectorGraph, EncoderGraph
+from aae_train.judge import DrawingJudge
 from aae_train.place_statistics import SPREAD_FLOOR, fit_statistics
 
 
@@ -24,7 +25,7 @@ class Gray(nn.Module):
 
 def gray_detector(centre: float = 0.0, spread: float = 1.0) -> DetectorGraph:
     shape = (1, 2, 8, 8)
-    return DetectorGraph(Pixels(), Gray(), torch.full(shape, centre), torch.full(shape, spread))
+    return DetectorGraph(Pixels(), Gray(), DrawingJudge(), torch.full(shape, centre), torch.full(shape, spread))
 
 
 def test_a_uniform_difference_by_hand() -> None:
@@ -42,7 +43,7 @@ def test_noise_counts_as_detail_and_averages_out_of_shift() -> None:
     picture = torch.zeros(1, 3, 64, 64)
     picture[..., ::2] = 0.5
     picture[..., 1::2] = -0.5
-    detail, shift = evidence(picture, torch.zeros_like(picture), blur_kernel())[0]
+    detail, shift = DrawingJudge().evidence(picture, torch.zeros_like(picture))[0]
     assert torch.allclose(detail, torch.full((16, 16), 0.5), atol=1e-6)
     assert shift.abs().max() < 1e-6
 
@@ -51,7 +52,7 @@ def test_a_defect_at_the_rim_counts_like_one_in_the_middle() -> None:
     def peak(row: int, column: int) -> float:
         picture = torch.zeros(1, 3, 64, 64)
         picture[..., row : row + 4, column : column + 4] = 1.0
-        return float(evidence(picture, torch.zeros_like(picture), blur_kernel()).max())
+        return float(DrawingJudge().evidence(picture, torch.zeros_like(picture)).max())
 
     assert peak(0, 0) >= peak(32, 32)
 
@@ -95,9 +96,35 @@ def test_statistics_of_few_pictures_lean_on_the_whole_map() -> None:
     sample = fit_statistics(rng.normal(3, 1, (2, 2, 16, 16)).astype(np.float32))
     assert np.abs(sample.centre - 3).max() < 0.5
     assert sample.spread.min() > 0.7
-    maps = sample.standardise(rng.normal(3, 1, (50, 2, 16, 16)).astype(np.float32))
-    assert maps.shape == (50, 16, 16)
-    assert 0.3 < maps.mean() < 0.9  # the larger of two standard normal numbers averages 0.56
+    standardised = sample.standardise(rng.normal(3, 1, (50, 2, 16, 16)).astype(np.float32))
+    assert abs(standardised.mean()) < 0.3
+    assert 0.7 < standardised.std() < 1.2
+
+
+def test_by_tails_zero_is_the_usual_largest_value_and_one_its_spread() -> None:
+    """Two kinds whose tails differ wildly; on fresh pictures the largest value of either is about 0, give or take 1."""
+    rng = np.random.default_rng(0)
+
+    def kinds(count: int) -> np.ndarray:
+        bell = rng.normal(3, 1, (count, 1, 16, 16))
+        heavy = np.exp(rng.normal(0, 1.5, (count, 1, 16, 16)))
+        return np.concatenate([bell, heavy], axis=1).astype(np.float32)
+
+    largest = fit_statistics(kinds(300), by_tails=True).standardise(kinds(300)).max(axis=(2, 3))
+    assert np.abs(np.median(largest, axis=0)).max() < 0.3
+    quartiles = np.quantile(largest, [0.25, 0.75], axis=0)
+    assert np.abs(quartiles[1] - quartiles[0] - 1.35).max() < 0.4  # that of a normal distribution
+
+
+def test_one_odd_picture_does_not_set_the_scale_of_the_tails() -> None:
+    rng = np.random.default_rng(0)
+    evidence = rng.normal(0, 1, (40, 1, 16, 16)).astype(np.float32)
+    steady = fit_statistics(evidence, by_tails=True)
+    evidence[7, 0, 3, 3] = 40.0
+    odd = fit_statistics(evidence, by_tails=True)
+    fresh = rng.normal(0, 1, (200, 1, 16, 16)).astype(np.float32)
+    widths = [np.diff(np.quantile(s.standardise(fresh).max(axis=(1, 2, 3)), [0.25, 0.75])) for s in (steady, odd)]
+    assert widths[1] > 0.2 * widths[0]  # by the plain standard deviation it would be a tenth
 
 
 def test_a_place_that_never_varied_does_not_divide_by_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,13 +20,16 @@ SYMMETRIES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 }
 """Left and right exchanged, top and bottom exchanged, a half turn, and a quarter turn, which needs a square picture."""
 
+_BLURRED, _NOISY = 0.3, 0.4
+"""Shares of the pictures."""
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """How far a good picture may be changed.
 
     The defaults suit every part. Symmetries and rotation are off, because on many parts a turned or mirrored feature is
-    the defect; `changes.learn_changes` switches on what the good pictures show.
+    the defect; `changes.learn_changes` switches on what the good pictures show, and what any camera does.
     """
 
     shift: float = 0.02
@@ -40,8 +44,20 @@ class AugmentConfig:
     rotation_deg: float = 0.0
     """Largest rotation about the centre, either way, degrees, 0 to 180."""
 
+    gamma: float = 0.0
+    """Standard deviation of the logarithm of the exponent that brightness is raised to, 0 to 0.5: exposure."""
+
+    blur_px: float = 0.0
+    """Largest standard deviation of a blur, pixels of the model's input, 0 to 5: focus."""
+
+    noise: float = 0.0
+    """Largest standard deviation of sensor noise, gray levels, 0 to 30."""
+
     def __post_init__(self) -> None:
         for name, value, most in (
+            ("gamma", self.gamma, 0.5),
+            ("blur_px", self.blur_px, 5.0),
+            ("noise", self.noise, 30.0),
             ("shift", self.shift, 0.25),
             ("brightness", self.brightness, 0.5),
             ("rotation_deg", self.rotation_deg, 180.0),
@@ -69,6 +85,7 @@ def augment(
     config = config or AugmentConfig()
     height, width = picture.shape[:2]
     shift_y, shift_x, gain, angle = rng.uniform(-1, 1, 4)
+    again = int(rng.integers(2**63))
     symmetry = (None, *config.symmetries)[int(rng.random() * (len(config.symmetries) + 1))]
     if symmetry is not None:
         picture = SYMMETRIES[symmetry](picture)
@@ -83,8 +100,26 @@ def augment(
             np.ascontiguousarray(picture), rows, rows, columns, columns, borderType=cv2.BORDER_REFLECT_101
         ).astype(np.uint8, copy=False)
         picture = framed[rows - down : rows - down + height, columns - right : columns - right + width]
-    brightened = cv2.convertScaleAbs(np.ascontiguousarray(picture), alpha=1 + gain * config.brightness)
-    return brightened.astype(np.uint8, copy=False)
+    return _photograph(
+        np.ascontiguousarray(picture), 1 + gain * config.brightness, config, np.random.default_rng(again)
+    )
+
+
+def _photograph(
+    picture: NDArray[np.uint8], gain: float, config: AugmentConfig, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Take the picture again: exposure, focus and noise as another moment, or another camera, would give them."""
+    if config.blur_px and rng.random() < _BLURRED:
+        sigma = float(rng.uniform(0.3, max(0.3, config.blur_px)))
+        picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101).astype(np.uint8)
+    exponent = math.exp(float(rng.normal(0, config.gamma))) if config.gamma else 1.0
+    levels = np.clip(np.rint((np.arange(256) / 255) ** exponent * 255 * gain), 0, 255).astype(np.uint8)
+    picture = levels[picture]
+    if config.noise and rng.random() < _NOISY:
+        # The same in all channels: a gray camera's noise has no colour.
+        noise = rng.standard_normal((*picture.shape[:2], 1), np.float32) * np.float32(rng.uniform(0, config.noise))
+        picture = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    return picture
 
 
 def turn(picture: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:

@@ -31,6 +31,9 @@ MOST_ABOVE = 0.5
 """Share of the changed pictures that may look less usual than nine tenths of the unchanged do; 0.1 is chance."""
 
 BRIGHTNESS_RANGE = (0.05, 0.3)
+GAMMA, BLUR_PX, NOISE = 0.06, 0.9, 4.0
+"""What any camera does sooner or later, whatever the pictures of today show: see `AugmentConfig`."""
+
 _GRID_STEP = 16
 _SPREAD_FLOOR = 0.3
 """In standard deviations over all places and pictures: a place that did not vary in few pictures will vary later."""
@@ -46,7 +49,7 @@ def learn_changes(pictures: Pictures) -> AugmentConfig:
         pictures: (N, H, W, 3) uint8 BGR of the model's size; at most 96 of them are looked at.
     """
     if len(pictures) < FEWEST_PICTURES:
-        return AugmentConfig()
+        return AugmentConfig(gamma=GAMMA, blur_px=BLUR_PX, noise=NOISE)
     chosen = pictures[np.linspace(0, len(pictures) - 1, min(MOST_PICTURES, len(pictures))).astype(int)]
     usual = Usual(chosen[::2])
     shown = chosen[1::2]
@@ -64,7 +67,14 @@ def learn_changes(pictures: Pictures) -> AugmentConfig:
         if not all(allowed(_turned(angle)) for angle in (degrees / 2, degrees)):
             break
         rotation = degrees
-    return AugmentConfig(brightness=_brightness(chosen), symmetries=symmetries, rotation_deg=rotation)
+    return AugmentConfig(
+        brightness=_brightness(chosen),
+        symmetries=symmetries,
+        rotation_deg=rotation,
+        gamma=GAMMA,
+        blur_px=BLUR_PX,
+        noise=NOISE,
+    )
 
 
 class Usual:

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_detect.errors import ConfigError
-from aae_train.family import GenerativeModel
 from aae_train.players import Players
 
 _HEADER = "aae_train"
@@ -49,9 +48,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ConfigError(f"{path} is not a file of aae-train or is damaged: {error}") from error
 
 
-def pack_training(model: GenerativeModel, players: Players) -> dict[str, Tensor]:
+def pack_training(networks: nn.Module, players: Players) -> dict[str, Tensor]:
     """Collect all that the next step depends on: weights, optimizers' moments, torch's random state."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
     for player, optimizer in players.named().items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{player}.{index}.{name}": tensor for name, tensor in state.items()}
@@ -59,10 +58,10 @@ def pack_training(model: GenerativeModel, players: Players) -> dict[str, Tensor]
     return tensors
 
 
-def unpack_training(tensors: dict[str, Tensor], model: GenerativeModel, players: Players) -> None:
+def unpack_training(tensors: dict[str, Tensor], networks: nn.Module, players: Players) -> None:
     """Put back what `pack_training` collected."""
-    prefix = "model."
-    model.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    prefix = "networks."
+    networks.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     for player, optimizer in players.named().items():
         fresh = optimizer.state_dict()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -80,6 +80,13 @@ class _Size(click.ParamType[tuple[int, int]]):
     help="A code for each 16x16 pixels, or one vector of DIM numbers.  [default: grid; gan, gmmn, gmmn-ae: 64]",
 )
 @click.option(
+    "--head",
+    type=click.Choice(["unet", "none"]),
+    default="unet",
+    show_default=True,
+    help="What looks at picture and drawing: a network trained on synthetic defects, or only their difference.",
+)
+@click.option(
     "--adversarial-loss",
     type=click.Choice(["relativistic", "non-saturating"]),
     default="relativistic",
@@ -135,6 +142,7 @@ def main(
     encoder: str | None,
     prior: str,
     latent: str | None,
+    head: str,
     adversarial_loss: str,
     size: tuple[int, int],
     fit: str,
@@ -169,6 +177,7 @@ def main(
             encoder=encoder,  # type: ignore[arg-type]  # click.Choice holds it to the names
             prior=prior,
             latent=latent,
+            head=head,  # type: ignore[arg-type]
             adversarial_loss=adversarial_loss,  # type: ignore[arg-type]
             input_hw=size,
             fit=fit,  # type: ignore[arg-type]

@@ -15,6 +15,8 @@ from aae_train.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from aae_train.networks import CODE_STEP
 from aae_train.posterior import ENCODERS, EncoderKind
 
+Head = Literal["unet", "none"]
+HEADS: tuple[Head, ...] = get_args(Head)
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 Precision = Literal["auto", "fp32", "bf16"]
@@ -63,6 +65,10 @@ class TrainConfig:
 
     latent: str | None = None
     """`grid`, or the length of a vector code; None takes the family's default."""
+
+    head: Head = "unet"
+    """Who judges picture and drawing: a network that is trained on synthetic defects, with descriptors of places; or
+    the difference alone."""
 
     adversarial_loss: AdversarialLoss = "relativistic"
     """Of GAN and AAE. `non-saturating` is the paper's, without penalties; the relativistic one stays stable."""
@@ -127,6 +133,7 @@ class TrainConfig:
                 self.latent == GRID or vector,
                 f"--latent {self.latent!r} is neither grid nor a number from 1 to {MOST_LATENT}",
             ),
+            (self.head in HEADS, f"--head {self.head!r} is none of {', '.join(HEADS)}"),
             (
                 self.adversarial_loss in ADVERSARIAL_LOSSES,
                 f"--adversarial-loss {self.adversarial_loss!r} is none of {', '.join(ADVERSARIAL_LOSSES)}",

@@ -1,4 +1,4 @@
-"""What a synthetic defect puts in its place: foreign texture, moved pixels, blur, gain, stain."""
+"""What a synthetic defect puts in its place: foreign texture, moved pixels, blur, gain, stain, nothing, a bend."""
 
 from __future__ import annotations
 
@@ -77,6 +77,30 @@ def _stain(rng: np.random.Generator, canvas: Canvas) -> _Float:
     )
 
 
+def _erased(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """What was there is missing: the rim of the box, drawn smoothly over it, with a little noise."""
+    height, width = canvas.hw
+    before = canvas.before
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    across = np.linspace(0, 1, width, dtype=np.float32)[None, :, None]
+    top, bottom = before[:1].mean(axis=1, keepdims=True), before[-1:].mean(axis=1, keepdims=True)
+    left, right = before[:, :1].mean(axis=0, keepdims=True), before[:, -1:].mean(axis=0, keepdims=True)
+    smooth = (top * (1 - down) + bottom * down + left * (1 - across) + right * across) / 2
+    noise = rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(0, 4))
+    return _blend(before, smooth + noise, 0.4 + 0.6 * canvas.strength)
+
+
+def _warped(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """Bent: every pixel taken from a few pixels beside."""
+    height, width = canvas.hw
+    reach = (2 + 10 * canvas.strength) * min(canvas.picture.shape[:2]) / 256
+    bumps = max(3.0, max(canvas.hw) / 2)
+    right, down = ((value_noise(rng, canvas.hw, bumps) - 0.5) * np.float32(4 * reach) for _ in range(2))
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    bent = cv2.remap(canvas.before, x + right, y + down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(bent, np.float32).reshape(canvas.before.shape)
+
+
 # (rng, canvas) -> (h, w, 3) float32; may leave 0 to 255
 FILLS: dict[str, Callable[[np.random.Generator, Canvas], _Float]] = {
     "texture": _texture,
@@ -84,6 +108,8 @@ FILLS: dict[str, Callable[[np.random.Generator, Canvas], _Float]] = {
     "blur": _blurred,
     "gain": _gain,
     "stain": _stain,
+    "erased": _erased,
+    "warped": _warped,
 }
 
 

@@ -1,4 +1,4 @@
-"""Where a synthetic defect goes: blobs, scratches, spots and smears, drawn from noise."""
+"""Where a synthetic defect goes: blobs, scratches, spots, smears and cracks, drawn from noise."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 
 _Float = NDArray[np.float32]
+_Path = NDArray[np.float64]
+
+_BRANCHING = 0.08
+"""Chance of a branch at every step of a crack."""
+
+_MOST_BRANCHES = 12
 
 
 @dataclass(frozen=True)
@@ -72,14 +78,31 @@ def _scratch(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shap
     length = min(max(area / thickness / 2, 0.08 * side), 1.2 * side)
     steps = max(4, int(length / 6))
     heading = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, rng.uniform(0, 0.15), steps))
-    path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
+    path = _walk(heading, length / steps)
     path += rng.uniform(0.1, 0.9, 2) * (hw[1], hw[0]) - path[steps // 2]
-    left, top = np.maximum(np.floor(path.min(axis=0)).astype(int) - thickness - 1, 0)
-    right, bottom = np.minimum(np.ceil(path.max(axis=0)).astype(int) + thickness + 2, (hw[1], hw[0]))
-    canvas = np.zeros((int(bottom - top), int(right - left)), np.uint8)
-    points = np.rint((path - (left, top)) * 16).astype(np.int32)  # OpenCV's fixed point: 4 bits of fraction
-    cv2.polylines(canvas, [points], False, (255,), thickness, cv2.LINE_AA, 4)
-    return Shape(int(top), int(left), canvas.astype(np.float32) / np.float32(255))
+    return _lines([(path, thickness)], hw)
+
+
+def _crack(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shape:
+    """A ragged line that branches, thinner with every branch."""
+    side = min(hw)
+    stride = max(2.0, 5 * side / 256)
+    thickness = int(rng.integers(1, max(2, side // 100) + 1))
+    length = min(max(area / thickness / 2, 0.15 * side), 1.2 * side)
+    start, heading = rng.uniform(0.1, 0.9, 2) * (hw[1], hw[0]), float(rng.uniform(0, 2 * math.pi))
+    waiting = [(start, heading, max(3, int(length / stride)), thickness)]
+    lines: list[tuple[_Path, int]] = []
+    while waiting and len(lines) < _MOST_BRANCHES:
+        start, heading, steps, thickness = waiting.pop(0)
+        headings = heading + np.cumsum(rng.normal(0, 0.35, steps))
+        path = start + np.concatenate([np.zeros((1, 2)), _walk(headings, stride)])
+        lines.append((path, thickness))
+        for place in np.flatnonzero(rng.random(steps) < _BRANCHING):
+            aside = float(headings[place] + rng.choice([-1, 1]) * rng.uniform(0.4, 1.2))
+            left = int((steps - place) * rng.uniform(0.3, 0.9))
+            if left >= 3:
+                waiting.append((path[place], aside, left, max(1, thickness - 1)))
+    return _lines(lines, hw)
 
 
 def _spots(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shape:
@@ -119,7 +142,27 @@ SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Shape]
     "scratch": _scratch,
     "spots": _spots,
     "smear": _smear,
+    "crack": _crack,
 }
+
+
+def _walk(headings: _Path, stride: float) -> _Path:
+    """Go a step in each direction, (n,) radians; returns where each step ends, (n, 2) x and y."""
+    return np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0) * stride
+
+
+def _lines(paths: list[tuple[_Path, int]], hw: tuple[int, int]) -> Shape:
+    """Draw paths, (n, 2) x and y in pixels of the picture, each with its thickness; what leaves the picture is cut."""
+    points = np.concatenate([path for path, _ in paths])
+    margin = max(thickness for _, thickness in paths) + 2
+    # A path may lie outside altogether; a box of at least 4x4 pixels is kept, and the caller sees that nothing shows.
+    left, top = np.clip(np.floor(points.min(axis=0)).astype(int) - margin, 0, (hw[1] - 4, hw[0] - 4))
+    right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + margin, (left + 4, top + 4), (hw[1], hw[0]))
+    canvas = np.zeros((int(bottom - top), int(right - left)), np.uint8)
+    for path, thickness in paths:
+        fixed = np.rint((path - (left, top)) * 16).astype(np.int32)  # OpenCV's fixed point: 4 bits of fraction
+        cv2.polylines(canvas, [fixed], False, (255,), thickness, cv2.LINE_AA, 4)
+    return Shape(int(top), int(left), canvas.astype(np.float32) / np.float32(255))
 
 
 def _inside(hw: tuple[int, int], box_h: float, box_w: float) -> tuple[int, int]:

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 LEVELS = 4
 """Of the pyramid; each halves the resolution."""
 
-CHANNELS = LEVELS * 12 + 3
+SIGNED_FROM = 2
+"""First level whose derivatives also count with their sign; on finer ones the mean of a place is next to nothing."""
+
+CHANNELS = LEVELS * 7 + (LEVELS - SIGNED_FROM) * 5 + 3
 _ENERGY_FLOOR = 0.01
 """Added before the logarithm, in units of the range from -1 to 1: sensor noise is no structure."""
 
@@ -52,17 +55,16 @@ class Descriptors(nn.Module):
             picture: (N, 3, H, W), BGR in [-1, 1], sides multiples of `step`.
 
         Returns:
-            (N, CHANNELS, H / step, W / step) float32: for each level seven logarithms of energies and five signed
-            means; then three colours.
+            (N, CHANNELS, H / step, W / step) float32: for each level seven logarithms of energies and, on the
+            coarse ones, five signed means; then three colours.
         """
         colours = F.conv2d(picture, self.colours)
         lightness, found = colours[:, :1], []
         for level in range(LEVELS):
             derived = F.conv2d(F.pad(lightness, (1, 1, 1, 1), mode="replicate"), self.derivatives)
-            found += [
-                torch.log(self._pool(derived.abs(), level) + _ENERGY_FLOOR),
-                self._pool(derived[:, :5], level),
-            ]
+            found.append(torch.log(self._pool(derived.abs(), level) + _ENERGY_FLOOR))
+            if level >= SIGNED_FROM:
+                found.append(self._pool(derived[:, :5], level))
             lightness = F.avg_pool2d(self._blur(lightness), 2)
         return torch.cat([*found, self._pool(colours, 0)], dim=1)
 

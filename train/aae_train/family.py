@@ -44,6 +44,9 @@ class Pictures:
     clean: Tensor
     """(B, 3, H, W) in [-1, 1]: the good pictures, what a decoder has to draw."""
 
+    mask: Tensor | None = None
+    """(B, H, W) uint8: above 0 where `shown` has a defect; None where examples are vectors."""
+
 
 Losses = dict[str, float]
 """What one step measured, by name. Shared names: `reconstruction` (`losses.reconstruction_loss`), `discriminator`,

@@ -19,16 +19,16 @@ from aae_train.calibration import Threshold, colour_scale, conformal_threshold
 from aae_train.checkpoint import read_tensors
 from aae_train.compute import to_pictures, uses_bf16
 from aae_train.config import TrainConfig
-from aae_train.families import make_model
+from aae_train.detector import Detector, make_detector, measure_evidence
 from aae_train.family import GenerativeModel
 from aae_train.figures import Sample, contact_sheet
 from aae_train.health import Health, examine
 from aae_train.held_out import Calibrated, Detect, HeldOut, detect_by
+from aae_train.judge import Judge
 from aae_train.loader import Store
 from aae_train.place_statistics import PlaceStatistics, fit_statistics
 from aae_train.players import count_parameters
-from aae_train.run_folder import build_detector, fold_file
-from aae_train.select_score import measure_evidence
+from aae_train.run_folder import build_graph, fold_file
 from aae_train.split import Split
 from aae_train.stage import Progress
 
@@ -55,12 +55,12 @@ class Finisher:
         self._config, self._out, self._device = config, out, device
         self._store, self._names, self._split = store, names, split
 
-    def calibrate(self, model: GenerativeModel) -> Calibrated:
+    def calibrate(self, detector: Detector) -> Calibrated:
         """Fit the statistics per place and set the threshold."""
-        statistics, held_out = self._cross_fit() if self._split.folds else self._held_back(model)
+        statistics, held_out = self._cross_fit() if self._split.folds else self._held_back(detector)
         scores = np.concatenate([group.scores for group in held_out])
         threshold = conformal_threshold(scores, self._config.target_frr, self._split.method)
-        return Calibrated(self._detect_by(model, statistics), statistics, threshold, tuple(held_out))
+        return Calibrated(self._detect_by(detector, statistics), statistics, threshold, tuple(held_out))
 
     def examine(self, model: GenerativeModel, prior: Prior, progress: Progress) -> Health:
         """Look for the ways in which generative models fail."""
@@ -77,6 +77,7 @@ class Finisher:
             "encoder": self._config.encoder,
             "prior": self._config.prior,
             "latent_chw": model.decoder.latent_chw,
+            "head": self._config.head,
             "parameters": count_parameters([model.encoder, model.decoder]),
             "pictures": {
                 "train": len(split.train),
@@ -97,11 +98,12 @@ class Finisher:
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
-    def _held_back(self, model: GenerativeModel) -> tuple[PlaceStatistics, list[HeldOut]]:
+    def _held_back(self, detector: Detector) -> tuple[PlaceStatistics, list[HeldOut]]:
         """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
-        statistics = fit_statistics(self._evidence(model, self._split.select))
-        scores = _scores(statistics, self._evidence(model, self._split.calibrate))
-        return statistics, [HeldOut(self._detect_by(model, statistics), self._split.calibrate, scores)]
+        judge = detector.judge
+        statistics = fit_statistics(self._evidence(detector, self._split.select), judge.by_tails)
+        scores = _scores(judge, statistics, self._evidence(detector, self._split.calibrate))
+        return statistics, [HeldOut(self._detect_by(detector, statistics), self._split.calibrate, scores)]
 
     def _cross_fit(self) -> tuple[PlaceStatistics, list[HeldOut]]:
         """Statistics and scores of pictures by the models that did not learn them.
@@ -109,25 +111,29 @@ class Finisher:
         Each picture's evidence comes from the model of its fold, and is standardised by the statistics of the other
         folds' pictures, so that it took no part in anything that it is scored by.
         """
-        models, folds = [], []
+        detectors, folds = [], []
         for number, fold in enumerate(self._split.folds, start=1):
-            model = make_model(self._config).to(self._device)
-            model.load_state_dict(read_tensors(fold_file(self._out, f"fold-{number}"))[0])
-            models.append(model.eval())
-            folds.append(self._evidence(model, fold))
+            detector = make_detector(self._config).to(self._device)
+            detector.load_state_dict(read_tensors(fold_file(self._out, f"fold-{number}"))[0])
+            detectors.append(detector.eval())
+            folds.append(self._evidence(detector, fold))
+        by_tails = detectors[0].judge.by_tails
         held_out = []
         for number, fold in enumerate(self._split.folds):
-            others = fit_statistics(np.concatenate([evidence for k, evidence in enumerate(folds) if k != number]))
-            held_out.append(HeldOut(self._detect_by(models[number], others), fold, _scores(others, folds[number])))
-        return fit_statistics(np.concatenate(folds)), held_out
+            evidence = np.concatenate([evidence for k, evidence in enumerate(folds) if k != number])
+            others = fit_statistics(evidence, by_tails)
+            detector = detectors[number]
+            scores = _scores(detector.judge, others, folds[number])
+            held_out.append(HeldOut(self._detect_by(detector, others), fold, scores))
+        return fit_statistics(np.concatenate(folds), by_tails), held_out
 
-    def _detect_by(self, model: GenerativeModel, statistics: PlaceStatistics) -> Detect:
-        """Put the detector together that a model and statistics make."""
+    def _detect_by(self, detector: Detector, statistics: PlaceStatistics) -> Detect:
+        """Make a function of the detector that networks and statistics make."""
         centre, spread = (torch.from_numpy(a).to(self._device) for a in (statistics.centre, statistics.spread))
-        return detect_by(build_detector(model, centre, spread).to(self._device))
+        return detect_by(build_graph(detector, centre, spread).to(self._device))
 
-    def _evidence(self, model: GenerativeModel, numbers: Sequence[int]) -> NDArray[np.float32]:
-        return measure_evidence(model, self._images(numbers))
+    def _evidence(self, detector: Detector, numbers: Sequence[int]) -> NDArray[np.float32]:
+        return measure_evidence(detector, self._images(numbers))
 
     def _images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack([self._store[number] for number in numbers])
@@ -153,6 +159,7 @@ class Finisher:
         return {"mean": float(codes.mean()), "standard_deviation": float(codes.std())}
 
 
-def _scores(statistics: PlaceStatistics, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = statistics.standardise(evidence).max(axis=(1, 2))
+def _scores(judge: Judge, statistics: PlaceStatistics, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    maps: NDArray[np.float32] = judge.combine(torch.from_numpy(statistics.standardise(evidence))).numpy()
+    scores: NDArray[np.float32] = maps.max(axis=(1, 2))
     return scores

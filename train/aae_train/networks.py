@@ -163,28 +163,28 @@ def decoder_trunk(latent_chw: tuple[int, int, int], input_hw: tuple[int, int], g
         height, width = _narrow_hw(input_hw)
         entry: list[nn.Module] = [
             nn.Flatten(),
-            _start(nn.Linear(latent_chw[0], _NARROW * height * width), 2.0),
+            start_layer(nn.Linear(latent_chw[0], _NARROW * height * width), 2.0),
             nn.ReLU(),
             nn.Unflatten(1, (_NARROW, height, width)),
-            _start(nn.ConvTranspose2d(_NARROW, WIDTHS[-1], 2, stride=2), 2.0),
+            start_layer(nn.ConvTranspose2d(_NARROW, WIDTHS[-1], 2, stride=2), 2.0),
             nn.ReLU(),
         ]
     else:
-        entry = [_start(nn.Conv2d(latent_chw[0], WIDTHS[-1], 1), 2.0), nn.ReLU()]
+        entry = [start_layer(nn.Conv2d(latent_chw[0], WIDTHS[-1], 1), 2.0), nn.ReLU()]
     layers = [*entry]
     for _ in range(_DEEP):
         layers += [Residual(WIDTHS[-1]), nn.ReLU()]
     for level in range(len(WIDTHS) - 1, 0, -1):
         width = WIDTHS[level - 1]
-        layers += [_start(nn.ConvTranspose2d(WIDTHS[level], width, 2, stride=2), 2.0), nn.ReLU()]
+        layers += [start_layer(nn.ConvTranspose2d(WIDTHS[level], width, 2, stride=2), 2.0), nn.ReLU()]
         layers += [Residual(width), nn.ReLU()]
-    return nn.Sequential(*layers, _start(nn.ConvTranspose2d(WIDTHS[0], 3, 2, stride=2), 1.0))
+    return nn.Sequential(*layers, start_layer(nn.ConvTranspose2d(WIDTHS[0], 3, 2, stride=2), 1.0))
 
 
 def picture_discriminator(input_hw: tuple[int, int]) -> PictureDiscriminator:
     """Make a discriminator of pictures; its features are what the last hidden layer sees."""
     features = nn.Sequential(*_shrinking(nn.LeakyReLU(0.2)), *_dense(input_hw, nn.LeakyReLU(0.2)))
-    return PictureDiscriminator(features, _start(nn.Linear(_DENSE, 1), 1.0))
+    return PictureDiscriminator(features, start_layer(nn.Linear(_DENSE, 1), 1.0))
 
 
 def _shrinking(activation: nn.Module) -> list[nn.Module]:
@@ -192,7 +192,7 @@ def _shrinking(activation: nn.Module) -> list[nn.Module]:
     layers: list[nn.Module] = []
     previous = 3
     for level, width in enumerate(WIDTHS):
-        layers += [_start(nn.Conv2d(previous, width, 3, stride=2, padding=1), 2.0), activation]
+        layers += [start_layer(nn.Conv2d(previous, width, 3, stride=2, padding=1), 2.0), activation]
         for _ in range(_DEEP if level == len(WIDTHS) - 1 else level // 2):
             layers += [Residual(width), activation]
         previous = width
@@ -203,10 +203,10 @@ def _dense(input_hw: tuple[int, int], activation: nn.Module) -> list[nn.Module]:
     """(B, 112, H/16, W/16) to (B, 128)."""
     height, width = _narrow_hw(input_hw)
     return [
-        _start(nn.Conv2d(WIDTHS[-1], _NARROW, 3, stride=2, padding=1), 2.0),
+        start_layer(nn.Conv2d(WIDTHS[-1], _NARROW, 3, stride=2, padding=1), 2.0),
         activation,
         nn.Flatten(),
-        _start(nn.Linear(_NARROW * height * width, _DENSE), 2.0),
+        start_layer(nn.Linear(_NARROW * height * width, _DENSE), 2.0),
         activation,
     ]
 
@@ -218,7 +218,7 @@ def _narrow_hw(input_hw: tuple[int, int]) -> tuple[int, int]:
 _Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
-def _start(layer: _Layer, gain: float) -> nn.Module:
+def start_layer(layer: _Layer, gain: float) -> nn.Module:
     """Start a layer's weights: gain 2 where a ReLU follows (He et al., arXiv 1502.01852), else 1; biases at zero."""
     # Each output pixel of a 2x2 stride-2 transposed convolution sees one input pixel; torch's own fan-in differs.
     fan_in = layer.in_channels if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].numel()

@@ -20,6 +20,12 @@ SPREAD_FLOOR = 0.7
 with the neighbourhood on the demo camera's seeds 100, 101 and 104: against 0.25 and 1.5, 95 % of the defective parts
 are found instead of 89 % at the same false-reject rate."""
 
+_LEAST_OF_STD = 0.25
+"""Smallest robust spread of the largest values, as a share of their standard deviation."""
+
+_LEAST_WIDTH = 0.1
+"""In standard deviations of a place: two pictures whose largest values agree by chance say nothing of their spread."""
+
 
 @dataclass(frozen=True)
 class PlaceStatistics:
@@ -29,16 +35,19 @@ class PlaceStatistics:
     spread: NDArray[np.float32]
 
     def standardise(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn evidence (N, K, h, w) into maps (N, h, w), as the detector's graph does."""
-        maps: NDArray[np.float32] = ((evidence - self.centre) / self.spread).max(axis=1)
-        return maps
+        """Standardise evidence (N, K, h, w), as the detector's graph does."""
+        standardised: NDArray[np.float32] = (evidence - self.centre) / self.spread
+        return standardised
 
 
-def fit_statistics(evidence: NDArray[np.float32]) -> PlaceStatistics:
+def fit_statistics(evidence: NDArray[np.float32], by_tails: bool = False) -> PlaceStatistics:
     """Estimate centre and spread per place, shrunk towards the whole map's where pictures are few.
 
     Args:
         evidence: (N, K, h, w) of good pictures that the model was not trained on.
+        by_tails: Whether each kind is then scaled once more, so that 0 is the middle of the largest values that it
+            takes on a good picture, and 1 their spread. Kinds whose tails differ can be added then: what counts is how
+            far a kind goes beyond what it does on good pictures anyway.
     """
     count = len(evidence)
     kinds = evidence.shape[1]
@@ -50,7 +59,18 @@ def fit_statistics(evidence: NDArray[np.float32]) -> PlaceStatistics:
     square = own_weight * _share(np.square(values).mean(axis=0)) + (1 - own_weight) * overall_square
     floor = SPREAD_FLOOR**2 * (overall_square - overall**2) + 1e-12
     spread = np.sqrt(np.maximum(square - mean**2, floor))
+    if by_tails:
+        largest = ((values - mean) / spread).max(axis=(2, 3))  # (N, K)
+        middle, width = _middle_and_width(largest)
+        mean, spread = mean + middle[:, None, None] * spread, spread * width[:, None, None]
     return PlaceStatistics(mean[np.newaxis].astype(np.float32), spread[np.newaxis].astype(np.float32))
+
+
+def _middle_and_width(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return median and spread of each column; one odd picture among the good ones must not set the scale."""
+    middle = np.median(values, axis=0)
+    robust = 1.4826 * np.median(np.abs(values - middle), axis=0)
+    return middle, np.maximum(np.maximum(robust, _LEAST_OF_STD * values.std(axis=0)), _LEAST_WIDTH)
 
 
 def _share(places: NDArray[np.float64]) -> NDArray[np.float64]:

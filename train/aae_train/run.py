@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ from aae_train.run_folder import (
 from aae_train.shared_pictures import check_shares, read_shared_pictures
 from aae_train.split import Split, split_pictures
 from aae_train.stage import Listener, Stage, StageTrainer
+
+FOLDS_SHARE = 0.5
+"""Share of the time that the models of a cross-fit have together; the other half is for the one that ships."""
 
 
 class Run:
@@ -85,18 +88,17 @@ class Run:
         self.processes.lead(self._begin_folder)
         checkpoint = self.out / "checkpoint.safetensors"
         config = self.config
-        if config.minutes is not None:  # the time is for the whole run
-            config = replace(config, minutes=config.minutes / len(self.stages))
         history = self.processes.lead(lambda: _read_finished_history(self.out))
         for stage in self.stages[:-1]:
             fold = fold_file(self.out, stage.name)
             if not self.processes.agree(fold.is_file()):
-                trainer = self._trainer(config, stage)
+                trainer = self._trainer(self._budgeted(config, FOLDS_SHARE / len(self.stages[:-1])), stage)
                 if not self._train_stage(trainer, checkpoint, stop, listener):
                     return self.processes.agree(False)
                 history += _rows(trainer)
                 self._keep_fold(fold, trainer, history)
-        trainer = self._trainer(config, self.stages[-1])
+        share = 1 - FOLDS_SHARE if self.split.folds else 1.0
+        trainer = self._trainer(self._budgeted(config, share), self.stages[-1])
         finished = self._train_stage(trainer, checkpoint, stop, listener)
         history += _rows(trainer)
         if self.processes.leads:
@@ -105,6 +107,10 @@ class Run:
             trainer.save(checkpoint)
             self.processes.lead(lambda: self._finish(trainer, history))
         return self.processes.agree(finished)  # so that all wait until the leader has written
+
+    def _budgeted(self, config: TrainConfig, share: float) -> TrainConfig:
+        """Give a stage its share of the time, which is for the whole run; steps are for each model."""
+        return config if config.minutes is None else replace(config, minutes=config.minutes * share)
 
     def _keep_fold(self, fold: Path, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
         def write() -> None:
@@ -142,8 +148,9 @@ class Run:
     def _finish(self, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
         """Measure the trained model on held-back pictures and write everything that a run leaves behind."""
         finisher = Finisher(self.config, self.out, self.pictures.store, self.names, self.split, self.device)
-        model = trainer.chosen()
-        calibrated = finisher.calibrate(model)
+        detector = trainer.chosen()
+        model = detector.model
+        calibrated = finisher.calibrate(detector)
         threshold = calibrated.threshold
         if threshold.warning:
             self.warn(threshold.warning)
@@ -155,12 +162,13 @@ class Run:
         metrics = finisher.metrics(model, threshold, trainer.progress, health)
         folds = [read_tensors(fold_file(self.out, stage.name))[1] for stage in self.stages[:-1]]
         seconds = trainer.progress.seconds + sum(notes["seconds"] for notes in folds)
+        metrics["changes"] = asdict(trainer.changes)
         metrics["training_seconds"] = round(seconds, 1)
         metrics["pictures"]["skipped"] = len(self.pictures.skipped)
         self._report(metrics, calibrated)
         write_json(self.out / "metrics.json", {**metrics, "warnings": self.warnings})
         # Last: a folder that holds it is finished, also for a run that was killed right here.
-        write_model(self.out / MODEL_FILE, model, self.config.model, calibrated.statistics, threshold)
+        write_model(self.out / MODEL_FILE, detector, self.config.model, calibrated.statistics, threshold)
 
     def _report(self, metrics: dict[str, Any], calibrated: Calibrated) -> None:
         told = {**metrics, "warnings": list(self.warnings)}

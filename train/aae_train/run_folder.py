@@ -30,8 +30,8 @@ from aae_detect.whole_file import write_whole
 from aae_train.calibration import Threshold
 from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.config import CUSTOM, TrainConfig
+from aae_train.detector import Detector, make_detector
 from aae_train.detector_graph import DetectorGraph
-from aae_train.families import make_model
 from aae_train.family import GenerativeModel
 from aae_train.place_statistics import PlaceStatistics
 
@@ -113,11 +113,9 @@ def _run_numbers(data: Path, runs: Path) -> list[int]:
     return [int(match[1]) for match in map(pattern.fullmatch, names) if match]
 
 
-def write_model(
-    path: Path, model: GenerativeModel, family: str, statistics: PlaceStatistics, threshold: Threshold
-) -> None:
+def write_model(path: Path, detector: Detector, family: str, statistics: PlaceStatistics, threshold: Threshold) -> None:
     """Write the result of a run to `model.safetensors`."""
-    tensors = {name: tensor.float() for name, tensor in model.state_dict().items()}
+    tensors = detector.state_dict()
     tensors["statistics.centre"] = torch.from_numpy(statistics.centre)
     tensors["statistics.spread"] = torch.from_numpy(statistics.spread)
     notes = {"model": family, "threshold": threshold.value, "calibration": asdict(threshold.calibration)}
@@ -160,19 +158,20 @@ def read_trained(run: Path) -> TrainedModel:
     try:
         statistics = [tensors.pop(f"statistics.{name}") for name in ("centre", "spread")]
         threshold = Threshold(float(notes["threshold"]), Calibration(**notes["calibration"]))
-        model = make_model(config)
-        model.load_state_dict(tensors)
+        trained = make_detector(config)
+        trained.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ConfigError(f"{path} does not fit {run / 'config.json'}: {error}; train again") from error
-    model.eval().requires_grad_(False)
-    detector = build_detector(model, *statistics)
+    trained.eval().requires_grad_(False)
+    graph = build_graph(trained, *statistics)
     prior = read_prior(run, config)
-    return TrainedModel(config, model, prior, detector, threshold, hashlib.sha256(path.read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return TrainedModel(config, trained.model, prior, graph, threshold, sha256)
 
 
-def build_detector(model: GenerativeModel, centre: Tensor, spread: Tensor) -> DetectorGraph:
-    """Put encoder, decoder and statistics together."""
-    return DetectorGraph(model.encoder, model.decoder, centre, spread).eval()
+def build_graph(detector: Detector, centre: Tensor, spread: Tensor) -> DetectorGraph:
+    """Put networks and statistics together."""
+    return DetectorGraph(detector.model.encoder, detector.model.decoder, detector.judge, centre, spread).eval()
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

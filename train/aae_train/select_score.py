@@ -6,19 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from aae_detect.bench.metrics import average_precision
-from aae_train.compute import to_pictures
-from aae_train.detector_graph import CELL, blur_kernel, evidence
+from aae_train.detector import Detector, measure_evidence
+from aae_train.judge import CELL
 from aae_train.loader import Store
 from aae_train.place_statistics import fit_statistics
 from aae_train.synthetic import make_defect
 
 MOST_PICTURES = 32
 _SEED = 20240
-_CHUNK = 8
 
 
 class SelectScore:
@@ -43,29 +40,11 @@ class SelectScore:
         cells = np.stack(masks).reshape(len(masks), masks[0].shape[0] // CELL, CELL, -1, CELL)
         self._cell_is_defect = cells.max(axis=(2, 4)) > 0  # (N, h, w)
 
-    def measure(self, model: nn.Module) -> float:
+    def measure(self, detector: Detector) -> float:
         """Return the mean average precision of the maps' cells, 0 to 1; higher is better."""
-        maps = fit_statistics(measure_evidence(model, self._good)).standardise(measure_evidence(model, self._defective))
+        judge = detector.judge
+        statistics = fit_statistics(measure_evidence(detector, self._good), judge.by_tails)
+        standardised = statistics.standardise(measure_evidence(detector, self._defective))
+        maps = judge.combine(torch.from_numpy(standardised)).numpy()
         pairs = zip(self._cell_is_defect, maps, strict=True)
         return float(np.mean([average_precision(truth.ravel(), scores.ravel()) for truth, scores in pairs]))
-
-
-@torch.no_grad()
-def measure_evidence(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a model over pictures and return its evidence, not standardised.
-
-    Args:
-        model: (N, 3, H, W) in [-1, 1] to the drawn pictures.
-        images: (N, H, W, 3) uint8 BGR of the model's size.
-
-    Returns:
-        (N, 2, H/4, W/4) float32.
-    """
-    device = next(model.parameters()).device
-    blur: Tensor = blur_kernel().to(device)
-    chunks = []
-    for start in range(0, len(images), _CHUNK):
-        pictures = to_pictures(images[start : start + _CHUNK], device)
-        drawn = model(pictures).clamp(-1.0, 1.0)
-        chunks.append(evidence(pictures, drawn, blur).float().cpu().numpy())
-    return np.concatenate(chunks)

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae_detect.prior import Prior
+from aae_train.augment import AugmentConfig
+from aae_train.changes import MOST_PICTURES, learn_changes
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
 from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
+from aae_train.detector import Detector, make_detector
 from aae_train.draw import Draw
-from aae_train.families import make_model
-from aae_train.family import GenerativeModel, Losses, Pictures
+from aae_train.family import Losses, Pictures
 from aae_train.loader import Batch, BatchLoader, Store
 from aae_train.players import Players
 from aae_train.processes import Processes
@@ -40,8 +42,18 @@ SELECTIONS = 10
 
 CHECKPOINT_SECONDS = 60.0
 HISTORY_EVERY = 10
+_MOST_FIRST = 32
+"""Pictures that the weights are scaled to."""
+
+_FIRST_LOOK = 100
+"""Keeps what the judge is shown apart from the batches of the stages."""
+
 _START_STREAM = 8
 """Keeps the numbers of the start apart from those of the steps."""
+
+_MOST_EXAMPLES = 600
+_FEWEST_EXAMPLES = 240
+"""Good pictures, changed ones among them, that the judge learns from before the first step."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +99,18 @@ class StageTrainer:
         self._store, self._prior = store, prior
         device = processes.device
         torch.manual_seed(config.seed * 1000 + stage.number)  # every process starts with the same weights
-        self.model = make_model(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        first = to_pictures(self._first_pictures(), device)
+        detector = make_detector(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.detector: Detector = detector
+        self.model, self.judge = self.detector.model, self.detector.judge
+        first = to_pictures(self._pictures(_MOST_FIRST), device)
         rng = np.random.default_rng([config.seed, stage.number, _START_STREAM])
         samples = prior.sample_codes(len(first), self.model.prior_chw, rng)
         self.model.start(first, torch.from_numpy(samples).to(device))
-        self.average: GenerativeModel = copy.deepcopy(self.model).requires_grad_(False)
-        self.players = Players(self.model.players(config), processes, config.precision)
+        self.changes: AugmentConfig = processes.lead(lambda: learn_changes(self._pictures(MOST_PICTURES)))
+        self._prepare_judge()
+        self.average: Detector = copy.deepcopy(self.detector).requires_grad_(False)
+        players = self.model.players(config) | self.judge.players(config)
+        self.players = Players(players, processes, config.precision)
         self.progress = Progress(stage.name)
         self._best: dict[str, Tensor] = {}
         self._select_score = SelectScore(store, stage.select) if stage.select else None
@@ -103,7 +120,7 @@ class StageTrainer:
         tensors, notes = self.processes.lead(lambda: read_tensors(path))
         if notes["stage"] != self.stage.name:
             return False
-        unpack_training(_under("training.", tensors), self.model, self.players)
+        unpack_training(_under("training.", tensors), self.detector, self.players)
         self.average.load_state_dict(_under("average.", tensors))
         self._best = {name: t.to(self.processes.device) for name, t in _under("best.", tensors).items()}
         self.progress = Progress(**notes)
@@ -114,7 +131,7 @@ class StageTrainer:
         self.processes.lead(lambda: self._write(path))
 
     def _write(self, path: Path) -> None:
-        tensors = {f"training.{n}": t for n, t in pack_training(self.model, self.players).items()}
+        tensors = {f"training.{n}": t for n, t in pack_training(self.detector, self.players).items()}
         tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
         tensors |= {f"best.{n}": t for n, t in self._best.items()}
         write_tensors(path, tensors, asdict(self.progress))
@@ -151,6 +168,23 @@ class StageTrainer:
                     return False
         return True
 
+    def _prepare_judge(self) -> None:
+        """Show the judge good pictures, changed as they will be in training."""
+        count = len(self.stage.train)
+        shown = min(_MOST_EXAMPLES, max(_FEWEST_EXAMPLES, 2 * count))
+        with BatchLoader(
+            self._store,
+            self.stage.train,
+            batch_size=shown,
+            seed=self.config.seed,
+            stage=self.stage.number + _FIRST_LOOK,
+            augment_config=self.changes,
+            defect_rate=0.0,
+            ahead=1,
+        ) as loader:
+            good = next(loader).clean
+        self.judge.prepare(to_pictures(good, self.processes.device), min(count, shown))
+
     def _loader(self) -> BatchLoader:
         return BatchLoader(
             self._store,
@@ -159,6 +193,7 @@ class StageTrainer:
             seed=self.config.seed,
             start_step=self.progress.step,
             stage=self.stage.number,
+            augment_config=self.changes,
             defect_rate=self.config.defect_rate,
             rank=self.processes.rank,
             processes=self.processes.count,
@@ -171,11 +206,17 @@ class StageTrainer:
         rate = learning_rate_share((done - begins) / (ends - begins), progress.step - progress.phase_step)
         self.players.set_rate(rate)
         device = self.processes.device
-        pictures = Pictures(to_pictures(batch.input, device), to_pictures(batch.clean, device))
+        mask = torch.from_numpy(batch.mask).to(device)
+        pictures = Pictures(to_pictures(batch.input, device), to_pictures(batch.clean, device), mask)
         number = self.stage.number
         draw = Draw(self._prior, self.model.prior_chw, self.config.seed, number, progress.step, self.processes)
         phase = self.model.phases[progress.phase].name
-        losses = self.processes.mean(self.model.step(phase, pictures, draw, self.players))
+        losses = self.model.step(phase, pictures, draw, self.players)
+        if self.model.phases[progress.phase].redraws and self.judge.learns:
+            with torch.no_grad(), self.players.autocast():
+                drawn = self.model(pictures.shown).float().clamp(-1.0, 1.0)
+            losses |= self.judge.step(pictures, drawn, self.players)
+        losses = self.processes.mean(losses)
         progress.step += 1
         self._update_average()
         if progress.step % HISTORY_EVERY == 0 or progress.step == 1:
@@ -192,18 +233,18 @@ class StageTrainer:
         while progress.phase < len(phases) - 1 and done >= ends[progress.phase]:
             progress.phase += 1
             progress.phase_step = progress.step
-            self.model.load_state_dict(self.average.state_dict())
+            self.detector.load_state_dict(self.average.state_dict())
         return ends[progress.phase] - phases[progress.phase].share, ends[progress.phase]
 
-    def chosen(self) -> GenerativeModel:
-        """Return the model to ship: the best checkpoint by the select score, else the average of the last steps."""
+    def chosen(self) -> Detector:
+        """Return the networks to ship: the best checkpoint by the select score, else the average of the last steps."""
         if self._best:
             self.average.load_state_dict(self._best)
         return self.average
 
-    def _first_pictures(self) -> NDArray[np.uint8]:
-        """Return up to 32 training pictures, evenly spread, (N, H, W, 3) uint8."""
-        places = np.linspace(0, len(self.stage.train) - 1, min(32, len(self.stage.train))).astype(int)
+    def _pictures(self, most: int) -> NDArray[np.uint8]:
+        """Return training pictures, evenly spread, (N, H, W, 3) uint8."""
+        places = np.linspace(0, len(self.stage.train) - 1, min(most, len(self.stage.train))).astype(int)
         return np.stack([self._store[self.stage.train[place]] for place in places])
 
     def _share_done(self) -> float:
@@ -218,9 +259,9 @@ class StageTrainer:
         in_phase = self.progress.step - self.progress.phase_step
         # Early on the average follows closely: it must not carry the untrained start for hundreds of steps.
         decay = min(EMA_DECAY, (1 + in_phase) / (10 + in_phase))
-        for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
-        for kept, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
+        for mean, weight in zip(self.average.parameters(), self.detector.parameters(), strict=True):
+            mean.lerp_(weight, 1 - decay)
+        for kept, value in zip(self.average.buffers(), self.detector.buffers(), strict=True):
             kept.copy_(value)
 
     def _maybe_select(self) -> None:

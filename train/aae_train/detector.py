@@ -1,0 +1,55 @@
+"""All that learns in a run: the generative model that draws, and the judge that looks at picture and drawing."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aae_train.compute import to_pictures
+from aae_train.config import TrainConfig
+from aae_train.families import make_model
+from aae_train.family import GenerativeModel
+from aae_train.head_judge import HeadJudge
+from aae_train.judge import DrawingJudge, Judge
+
+_CHUNK = 8
+
+
+class Detector(nn.Module):
+    """A generative model and its judge, under the names that they have in `model.safetensors`."""
+
+    def __init__(self, model: GenerativeModel, judge: Judge) -> None:
+        super().__init__()
+        self.model = model
+        self.judge = judge
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Look at pictures (N, 3, H, W) in [-1, 1]; returns evidence (N, K, H/4, W/4), not standardised."""
+        return self.judge.evidence(picture, self.model(picture).clamp(-1.0, 1.0))
+
+
+def make_detector(config: TrainConfig) -> Detector:
+    """Make the networks of a run."""
+    judge = HeadJudge(config.input_hw) if config.head == "unet" else DrawingJudge()
+    return Detector(make_model(config), judge)
+
+
+@torch.no_grad()
+def measure_evidence(detector: Detector, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Look at many pictures.
+
+    Args:
+        detector: On its device.
+        images: (N, H, W, 3) uint8 BGR of the model's size.
+
+    Returns:
+        (N, K, H/4, W/4) float32, not standardised.
+    """
+    device = next(detector.parameters()).device
+    chunks = [
+        detector(to_pictures(images[start : start + _CHUNK], device)).float().cpu().numpy()
+        for start in range(0, len(images), _CHUNK)
+    ]
+    return np.concatenate(chunks)

@@ -1,0 +1,100 @@
+"""The head: a small U-Net that looks at picture and drawing together and marks what is wrong.
+
+The idea is DRAEM's (Zavrtanik et al., arXiv 2108.07610): what a residual cannot tell apart, a drawing that is a little
+blurred from a part that is a little scratched, a network can that has seen many of both. It learns from synthetic
+defects alone, which is why it is given more than pixels: how far the descriptors of each place lie from what is usual
+there carries over to defects that nobody drew.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aae_train.networks import Residual, start_layer
+
+WIDTHS = (32, 64, 96)
+"""Channels at 1/4, 1/8 and 1/16 of the input size."""
+
+STEM = 16
+"""Channels at 1/2, where an edge CPU spends its time."""
+
+_START_LOGIT = -3.0
+"""Defects are rare: a head that starts by finding them everywhere spends its first steps on unlearning that."""
+
+_HARD = 2.0
+"""Exponent of the focal loss (Lin et al., arXiv 1708.02002): easy places, which are most, count for little."""
+
+_FOCAL, _OVERLAP = 4.0, 0.5
+
+
+class Head(nn.Module):
+    """Picture, drawing and deviations of descriptors to logits of a defect."""
+
+    def __init__(self, channels: int) -> None:
+        """Make a head.
+
+        Args:
+            channels: Of the deviations.
+        """
+        super().__init__()
+        fine, middle, coarse = WIDTHS
+        self.stem = nn.Sequential(_conv(6, STEM), nn.ReLU(), _conv(STEM, fine), nn.ReLU(), *_deeper(fine))
+        self.down = _conv(fine, middle)
+        self.beside = start_layer(nn.Conv2d(channels, middle, 1), 2.0)
+        self.seen = nn.Sequential(nn.ReLU(), *_deeper(middle))
+        self.bottom = nn.Sequential(_conv(middle, coarse), nn.ReLU(), *_deeper(coarse), *_deeper(coarse))
+        self.up_coarse = start_layer(nn.ConvTranspose2d(coarse, middle, 2, stride=2), 1.0)
+        self.joined = nn.Sequential(nn.ReLU(), *_deeper(middle))
+        self.up_middle = start_layer(nn.ConvTranspose2d(middle, fine, 2, stride=2), 1.0)
+        self.out = nn.Sequential(nn.ReLU(), *_deeper(fine), nn.Conv2d(fine, 1, 1))
+        last = self.out[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None  # made in the line before
+        nn.init.constant_(last.bias, _START_LOGIT)
+
+    def forward(self, picture: Tensor, drawn: Tensor, deviations: Tensor) -> Tensor:
+        """Mark defects.
+
+        Args:
+            picture: (N, 3, H, W) in [-1, 1].
+            drawn: The same shape and range: what the part should look like.
+            deviations: (N, C, H/8, W/8), about unit variance on good pictures.
+
+        Returns:
+            (N, 1, H/4, W/4) logits.
+        """
+        fine = self.stem(torch.cat([picture, drawn], dim=1))
+        middle = self.seen(self.down(fine) + self.beside(deviations))
+        middle = self.joined(self.up_coarse(self.bottom(middle)) + middle)
+        logits: Tensor = self.out(self.up_middle(middle) + fine)
+        return logits
+
+
+def head_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Compare logits with where the defects are: focal loss and overlap (Dice), picture by picture.
+
+    Args:
+        logits: (N, 1, h, w).
+        mask: (N, H, W), above 0 on a defect; H and W the same multiple of h and w. A cell that a defect touches counts
+            as defective, or thin scratches would be lost.
+    """
+    cell = mask.shape[1] // logits.shape[2]
+    truth = F.max_pool2d((mask > 0).to(logits.dtype)[:, None], cell)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    found = torch.sigmoid(logits)
+    missed = (found - truth).abs()
+    focal = (entropy * missed**_HARD).mean()
+    # Per picture, so that the mean over processes is the loss of the whole batch.
+    shared, total = (found * truth).sum(dim=(1, 2, 3)), found.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
+    overlap = (1 - (2 * shared + 1) / (total + 1)).mean()
+    loss: Tensor = _FOCAL * focal + _OVERLAP * overlap
+    return loss
+
+
+def _conv(before: int, after: int) -> nn.Module:
+    return start_layer(nn.Conv2d(before, after, 3, stride=2, padding=1), 2.0)
+
+
+def _deeper(channels: int) -> list[nn.Module]:
+    return [Residual(channels), nn.ReLU()]

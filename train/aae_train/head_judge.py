@@ -1,0 +1,96 @@
+"""Two witnesses that err differently: the descriptors of places, and a head that has learned what defects look like.
+
+    places:  how far the descriptors of a place lie from what is usual there. Needs no defects to learn from, so it does
+             not care which kind comes; strong on what is coarse, or spread over an area
+    head:    the logit of a U-Net on picture, drawing and those deviations, trained on synthetic defects. Strong on what
+             is thin, faint or small, as far as synthetic defects are like real ones
+
+Each is standardised by its largest values on good pictures (`place_statistics`), and the map is their sum: where both
+are a little suspicious, something is wrong. A witness that is sure of the good counts no further than `SUREST`, or one
+could silence the other.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from aae_train.config import TrainConfig
+from aae_train.descriptors import CHANNELS, Descriptors
+from aae_train.family import Losses, Pictures
+from aae_train.head import Head, head_loss
+from aae_train.judge import Judge, blur_kernel, blurred
+from aae_train.place_gaussians import PlaceGaussians
+from aae_train.players import Player, Players
+
+STEP = 8
+"""Pixels a side of a place."""
+
+SUREST = -4.0
+"""Lowest value of a witness, in spreads of its largest values on good pictures."""
+
+_REACH = 8.0
+"""Deviations beyond are cut off on the way into the head: it must not depend on how far the unheard-of lies out."""
+
+_CHUNK = 16
+
+
+class HeadJudge(Judge):
+    """Descriptors of places, and the head."""
+
+    evidence_names = ("places", "head")
+    learns = True
+    by_tails = True
+    _blur_sigmas = (1.0, 0.7)
+
+    blur: Tensor
+    enlarge: Tensor
+
+    def __init__(self, input_hw: tuple[int, int]) -> None:
+        """Make a judge for pictures of a size, multiples of 32."""
+        super().__init__()
+        self.describe = Descriptors(STEP)
+        self.places = PlaceGaussians(CHANNELS, (input_hw[0] // STEP, input_hw[1] // STEP))
+        self.head = Head(CHANNELS)
+        self.register_buffer("blur", blur_kernel(self._blur_sigmas), persistent=False)
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
+        self.register_buffer("enlarge", torch.outer(line, line)[None, None], persistent=False)
+
+    @torch.no_grad()
+    def prepare(self, good: Tensor, count: int) -> None:
+        """Fit the Gaussians of the places."""
+        self.places.fit(
+            torch.cat([self.describe(good[start : start + _CHUNK]) for start in range(0, len(good), _CHUNK)]), count
+        )
+
+    def players(self, config: TrainConfig) -> dict[str, Player]:
+        """Who learns: the head."""
+        return {"head": Player((self.head,), config.lr)}
+
+    def step(self, pictures: Pictures, drawn: Tensor, players: Players) -> Losses:
+        """Teach the head once."""
+        with torch.no_grad():
+            deviations, _ = self.places(self.describe(pictures.shown))
+        with players.autocast():
+            logits = self._look(pictures.shown, drawn, deviations)
+        assert pictures.mask is not None  # vectors have none, and no judge either
+        loss = head_loss(logits.float(), pictures.mask)
+        players.descend("head", loss)
+        return {"head": loss.item()}
+
+    def evidence(self, picture: Tensor, drawn: Tensor) -> Tensor:
+        """Measure distances of places and logits of the head, (N, 2, H/4, W/4)."""
+        deviations, distances = self.places(self.describe(picture))
+        # Twice the size, linearly between the places: a transposed convolution, which every runtime has.
+        distances = F.pad(distances, (1, 1, 1, 1), mode="replicate")
+        distances = F.conv_transpose2d(distances, self.enlarge, stride=2, padding=3)
+        return blurred(torch.cat([distances, self._look(picture, drawn, deviations)], dim=1), self.blur)
+
+    def combine(self, standardised: Tensor) -> Tensor:
+        """Add the witnesses."""
+        return standardised.clamp_min(SUREST).sum(dim=1)
+
+    def _look(self, picture: Tensor, drawn: Tensor, deviations: Tensor) -> Tensor:
+        logits: Tensor = self.head(picture, drawn, 0.5 * deviations.clamp(-_REACH, _REACH))
+        return logits
