@@ -21,6 +21,7 @@ from aae_detect.bench import metrics
 from aae_train.calibration import conformal_threshold
 from aae_train.config import TrainConfig
 from aae_train.held_out import Answers, Calibrated, Detect, HeldOut
+from aae_train.odd import OddOnes
 from aae_train.place_statistics import PlaceStatistics
 from aae_train.report.document import write_report
 from aae_train.report.histogram import count_above
@@ -89,7 +90,8 @@ def make_run(
     threshold = conformal_threshold(scores, 0.25, "cross-fit" if folds > 1 else "split")
     nothing = np.zeros((1, 2, HW[0] // 4, HW[1] // 4), np.float32)
     calibrated = Calibrated(detect, PlaceStatistics(nothing, nothing + 1), threshold, held_out)
-    return Examined(TrainConfig(data=str(data), input_hw=HW), out, store, names, calibrated)
+    odd = OddOnes(tuple(range(len(names))), tuple(6.0 - number for number in range(len(names))))
+    return Examined(TrainConfig(data=str(data), input_hw=HW), out, store, names, calibrated, odd)
 
 
 Report = Callable[..., tuple[str, Any]]
@@ -235,7 +237,7 @@ def test_noise_of_hundreds_of_test_pictures_stays_below_ten_megabytes(tmp_path: 
     html, page = report(run)
     assert len(html) < 10e6
     assert sum(tag == "tr" for tag, _ in page.tags) > 400
-    assert sum(tag == "img" for tag, _ in page.tags) == 3 * (8 + 8 + 16)
+    assert sum(tag == "img" for tag, _ in page.tags) == 3 * (8 + 8 + 16) + 8
 
 
 def test_a_run_leaves_a_report_and_so_does_one_that_was_killed_while_finishing(
@@ -277,3 +279,17 @@ def test_a_report_that_fails_costs_no_model(tmp_path: Path, monkeypatch: pytest.
     assert run.train(lambda: False, lambda *_: None)
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert any("report.html could not be written (ZeroDivisionError()" in text for text in told)
+
+
+def test_odd_pictures_are_shown_with_how_far_they_lie(tmp_path: Path, report: Report) -> None:
+    page, _ = report(make_run(tmp_path))
+    assert "Good pictures least like the others" in page
+    assert "2 of them deserve a look" in page  # 6.0 and 5.0; the limit is 5
+    section = page[page.index("Good pictures least like the others") :]
+    assert section.index("train/good/0.png") < section.index("train/good/1.png")
+
+
+def test_a_run_that_compared_nothing_has_no_such_section(tmp_path: Path, report: Report) -> None:
+    examined = replace(make_run(tmp_path), odd=OddOnes((), ()))
+    page, _ = report(examined)
+    assert "Good pictures least like the others" not in page

@@ -13,6 +13,10 @@ from click.core import ParameterSource
 
 from aae_detect.cli_errors import cli_errors
 
+# Idle threads must sleep: where anything else runs on the machine, threads that wait by spinning make a training step
+# take several times as long. Read when torch is loaded; what the user has set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 if TYPE_CHECKING:
     from aae_train.config import TrainConfig
     from aae_train.processes import Processes

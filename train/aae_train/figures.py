@@ -198,7 +198,7 @@ def contact_sheet(
     for column in range(columns):
         left = 2 * _GAP + column * (block_w + 2 * _GAP)
         for place, title in enumerate(titles):
-            _write(sheet, title, (left + place * stride, _LINE - 2), _BLACK, stride - _GAP)
+            write_line(sheet, title, (left + place * stride, _LINE - 2), _BLACK, stride - _GAP)
     for number, block in enumerate(blocks):
         line, column = divmod(number, columns)
         top, left = head + line * (block_h + _GAP), 2 * _GAP + column * (block_w + 2 * _GAP)
@@ -221,9 +221,9 @@ def _draw_sample(sample: Sample, colour_scale: tuple[float, float], threshold: f
     for place, tile in enumerate(tiles):
         block[: tile_hw[0], place * stride : place * stride + tile_hw[1]] = tile
     verdict = judge(sample.score, threshold)
-    _write(block, sample.name, (0, tile_hw[0] + _LINE - 6), _BLACK, block.shape[1], keep_end=True)
+    write_line(block, sample.name, (0, tile_hw[0] + _LINE - 6), _BLACK, block.shape[1], keep_end=True)
     text = f"{verdict}: score {sample.score:.4g}, threshold {threshold:.4g}"
-    _write(block, text, (0, tile_hw[0] + 2 * _LINE - 8), _VERDICT_COLOURS[verdict], block.shape[1])
+    write_line(block, text, (0, tile_hw[0] + 2 * _LINE - 8), _VERDICT_COLOURS[verdict], block.shape[1])
     return block
 
 
@@ -236,15 +236,15 @@ def _draw_scale(sheet: NDArray[np.uint8], colour_scale: tuple[float, float], thr
     sheet[top : top + _LINE // 2, left:right] = cv2.applyColorMap(ramp, HEAT_COLOURS)
     base = top + _LINE // 2 + _LINE - 4
     third = (right - left) // 3
-    _write(sheet, f"{low:.3g}", (left, base), _GRAY, third)
+    write_line(sheet, f"{low:.3g}", (left, base), _GRAY, third)
     text = f"{high:.3g}"
-    _write(sheet, text, (right - _measure(text), base), _GRAY, third)
+    write_line(sheet, text, (right - _measure(text), base), _GRAY, third)
     if low <= threshold <= high:
         mark = left + round((threshold - low) / (high - low) * (right - left - 1))
         cv2.line(sheet, (mark, top - 4), (mark, top + _LINE // 2 + 4), _BLACK, 2)
         text = f"threshold {threshold:.4g}"
         room = (left + _measure(f"{low:.3g}") + _GAP, right - _measure(f"{high:.3g}") - _GAP - _measure(text))
-        _write(sheet, text, (max(room[0], min(mark - _measure(text) // 2, room[1])), base), _BLACK, right - left)
+        write_line(sheet, text, (max(room[0], min(mark - _measure(text) // 2, room[1])), base), _BLACK, right - left)
 
 
 def _measure(text: str) -> int:
@@ -252,7 +252,7 @@ def _measure(text: str) -> int:
     return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0])
 
 
-def _write(
+def write_line(
     image: NDArray[np.uint8],
     text: str,
     origin: tuple[int, int],

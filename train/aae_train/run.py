@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
 from aae_train.held_out import Calibrated
+from aae_train.odd import OddOnes, rank_odd_ones
+from aae_train.odd_sheet import odd_sheet
 from aae_train.processes import Processes
 from aae_train.report.document import write_report
 from aae_train.report.measure import Examined
 from aae_train.run_folder import (
     MODEL_FILE,
+    ODD_FILES,
     PRIOR_FILE,
     REPORT_FILE,
     fold_file,
@@ -72,6 +75,11 @@ class Run:
         for warning in self.pictures.warnings:
             self.warn(warning)
         self.split = self.processes.lead(lambda: self._find_split(validation_count))
+        store = self.pictures.store
+        # Everywhere, though the leader would do: reading many large pictures takes longer than the others wait for it.
+        self.odd = self.processes.together(lambda: rank_odd_ones(store, range(len(self.names))))
+        if self.odd.named:
+            self.warn(_name_odd_ones(self.odd, self.names))
         self.stages = _stages(self.split)
 
     def warn(self, text: str) -> None:
@@ -132,6 +140,11 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         write_whole(self.out / "split.json", self.split.to_json(self.names))
         write_whole(self.out / "config.json", self.config.to_json())
+        if self.odd.numbers:
+            ranking = zip(self.odd.numbers, self.odd.oddness, strict=True)
+            rows = [{"picture": self.names[number], "deviation": oddness} for number, oddness in ranking]
+            write_json(self.out / ODD_FILES[0], rows)
+            odd_sheet(self.odd, self.pictures.store, self.names, self.out / ODD_FILES[1])
         if self.config.prior == CUSTOM:
             write_prior(self.out, self.prior)
 
@@ -172,11 +185,19 @@ class Run:
 
     def _report(self, metrics: dict[str, Any], calibrated: Calibrated) -> None:
         told = {**metrics, "warnings": list(self.warnings)}
-        seen = Examined(self.config, self.out, self.pictures.store, self.names, calibrated)
+        seen = Examined(self.config, self.out, self.pictures.store, self.names, calibrated, self.odd)
         try:
             write_report(told, seen)
         except Exception as error:  # whatever is wrong with a page, hours of training must not be lost to it
             self.warn(f"{REPORT_FILE} could not be written ({error!r}); the model is not affected")
+
+
+def _name_odd_ones(odd: OddOnes, names: Sequence[str]) -> str:
+    count, named = len(odd.named), ", ".join(names[number] for number in odd.named)
+    return (
+        f"{count} of the good pictures look{'s' * (count == 1)} unlike the rest: {named}; look at {ODD_FILES[1]} in "
+        "the run folder, take out what is defective, and add more pictures of what is good and rare"
+    )
 
 
 def _find_prior(config: TrainConfig, out: Path, given: Prior | None) -> Prior:

@@ -7,6 +7,7 @@ prior.safetensors       recorded samples, where the prior is a custom one
 folds/fold-K.safetensors  finished models of a cross-fit
 model.safetensors       the result: weights, statistics per place, threshold
 report.html             for people: whether to trust the model
+odd_pictures.json  odd_pictures.png  good pictures by how unlike the others they look
 history.csv  metrics.json  training_curves.png  contact_sheet.png
 """
 
@@ -38,6 +39,7 @@ from aae_train.place_statistics import PlaceStatistics
 MODEL_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
 REPORT_FILE = "report.html"
+ODD_FILES = ("odd_pictures.json", "odd_pictures.png")
 _FIRST_COLUMNS = ("stage", "step", "phase")
 
 
@@ -183,6 +185,6 @@ def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
+def write_json(path: Path, data: Any) -> None:
     """Write indented JSON."""
     write_whole(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -8,6 +8,7 @@ from typing import Any
 
 from aae_detect.whole_file import write_whole
 from aae_train.config import GRID, TrainConfig
+from aae_train.odd import ODD
 from aae_train.report.labelled import judge_labelled
 from aae_train.report.labels_section import labels_section
 from aae_train.report.measure import (
@@ -23,7 +24,7 @@ from aae_train.report.opinion import HEADLINES, Opinion, form_opinion
 from aae_train.report.page import duration, facts, image, note, page, png_uri, text, warnings_box
 from aae_train.report.scores_section import scores_section
 from aae_train.report.style import CSS
-from aae_train.report.tiles import ORDER_NOTE, tiles
+from aae_train.report.tiles import ORDER_NOTE, plain_tiles, tiles
 from aae_train.run_folder import REPORT_FILE
 
 _GOOD_EACH, _DEFECTS = 4, 8
@@ -58,6 +59,7 @@ def write_report(metrics: Mapping[str, Any], examined: Examined) -> Path:
         *scores_section(good, defects, examined),
         *_defects(defects, examined),
         *_good(good, examined),
+        *_odd(examined),
         *labels_section(labelled, examined),
         *_curves(examined.out / "training_curves.png"),
     ]
@@ -148,6 +150,30 @@ def _row(title: str, chosen: Sequence[Scored], examined: Examined) -> list[str]:
     threshold = examined.calibrated.threshold.value
     shown = tiles([show(scored, examined) for scored in chosen], threshold)
     return [f"<div><h3>{text(title)}</h3>{shown}</div>"]
+
+
+def _odd(examined: Examined) -> list[str]:
+    odd = examined.odd
+    if not odd.numbers:
+        return []
+    pictures = [
+        (
+            examined.store[number],
+            f'<span class="{"ng" if far >= ODD else "ok"}">{far:.1f}</span> {text(examined.names[number])}',
+        )
+        for number, far in list(zip(odd.numbers, odd.oddness, strict=True))[:_DEFECTS]
+    ]
+    count = len(odd.named)
+    found = f"{count} of them deserve{'s' * (count == 1)} a look" if count else "None of them stands out"
+    return [
+        "<h2>Good pictures least like the others</h2>",
+        note(
+            f"Compared with each other before any training, all {len(odd.numbers)} of them. {found}: the number is how "
+            f"far a picture lies from the others, in standard deviations, and {ODD:g} is far. What is defective among "
+            "them teaches the model that such defects are good: take it out and train again."
+        ),
+        plain_tiles(pictures),
+    ]
 
 
 def _curves(path: Path) -> list[str]:

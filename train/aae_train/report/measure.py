@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aae_train.config import TrainConfig
 from aae_train.held_out import Calibrated, Detect, HeldOut
 from aae_train.loader import Store
+from aae_train.odd import OddOnes
 from aae_train.synthetic import make_defect
 
 MOST_DEFECTS = 100
@@ -38,6 +39,8 @@ class Examined:
     """A name for each, relative to the data folder."""
 
     calibrated: Calibrated
+    odd: OddOnes
+    """All good pictures, the least usual first."""
 
 
 @dataclass(frozen=True, eq=False)

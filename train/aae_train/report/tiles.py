@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aae_detect.detection import Verdict
 from aae_detect.geometry import resize
 from aae_detect.scoring import judge
@@ -29,6 +32,15 @@ def tiles(shown: Sequence[Shown], threshold: float) -> str:
         threshold: Of the verdict.
     """
     return f'<div class="tiles">{"".join(_tile(item, threshold) for item in shown)}</div>'
+
+
+def plain_tiles(pictures: Sequence[tuple[NDArray[np.uint8], str]]) -> str:
+    """Return a grid of pictures, HxWx3 uint8 BGR, each with a caption in HTML."""
+    figures = []
+    for picture, caption in pictures:
+        shown = picture_uri(resize(picture, shown_hw(picture.shape[:2], _SIDE)))
+        figures.append(f"<figure>{image(shown, 'picture')}<figcaption>{caption}</figcaption></figure>")
+    return f'<div class="tiles">{"".join(figures)}</div>'
 
 
 def _tile(shown: Shown, threshold: float) -> str:

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from aae_detect.demo import DemoCamera
+from aae_train.odd import MOST_PICTURES, ODD, rank_odd_ones
+from aae_train.synthetic import make_defect
+
+
+def parts(count: int, seed: int = 0) -> np.ndarray:
+    """Smooth blobs that lie nearly alike, under nearly the same light."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:64, 0:96].astype(np.float32)
+    pictures = []
+    for _ in range(count):
+        top, left, gain = 32 + rng.normal(0, 0.7), 48 + rng.normal(0, 0.7), 1 + rng.normal(0, 0.03)
+        blob = 90 + 110 * np.exp(-((((y - top) / 14) ** 2 + ((x - left) / 24) ** 2) ** 2))
+        noise = rng.normal(0, 2, (64, 96, 3))
+        pictures.append(np.clip(blob[:, :, None] * gain + noise, 0, 255).astype(np.uint8))
+    return np.stack(pictures)
+
+
+@pytest.mark.parametrize("count", [20, 200])
+def test_planted_defects_come_first(count: int) -> None:
+    pictures = parts(count)
+    planted = list(range(3, count, count // 4))[:4]
+    for number in planted:
+        pictures[number], _, _ = make_defect(pictures[number], np.random.default_rng(number), pictures[0])
+    ranked = rank_odd_ones(pictures, range(count))
+    assert len(set(ranked.numbers[: max(6, count // 10)]) & set(planted)) >= 3
+    assert set(ranked.named) <= {*planted, *ranked.numbers[:6]}
+    assert sorted(ranked.numbers) == list(range(count))
+    assert list(ranked.oddness) == sorted(ranked.oddness, reverse=True)
+
+
+def test_among_clean_pictures_nearly_none_is_named() -> None:
+    named = [len(rank_odd_ones(parts(60, seed), range(60)).named) for seed in range(5)]
+    assert sum(named) <= 3
+
+
+def test_a_picture_of_something_else_is_named() -> None:
+    pictures = parts(30)
+    pictures[11] = 255 - pictures[11]
+    ranked = rank_odd_ones(pictures, range(30))
+    assert ranked.named[0] == 11
+    assert ranked.oddness[0] > 2 * ODD
+
+
+def test_only_the_pictures_that_are_named_to_it_are_compared() -> None:
+    pictures = parts(30)
+    pictures[11] = 255 - pictures[11]
+    numbers = [number for number in range(30) if number != 11]
+    assert sorted(rank_odd_ones(pictures, numbers).numbers) == numbers
+
+
+def test_of_very_few_pictures_none_is_called_odd() -> None:
+    assert rank_odd_ones(parts(7), range(7)).named == ()
+
+
+def test_of_very_many_some_are_looked_at() -> None:
+    few = parts(40)
+
+    class Many:
+        def __getitem__(self, number: int) -> np.ndarray:
+            return few[number % 40]
+
+    assert len(rank_odd_ones(Many(), range(2 * MOST_PICTURES)).numbers) == MOST_PICTURES
+
+
+def test_the_same_picture_over_and_over_is_not_odd() -> None:
+    frame = DemoCamera(0, size_hw=(128, 192), defect_rate=0.0).render(0)[0]
+    assert rank_odd_ones(np.stack([frame] * 12), range(12)).named == ()

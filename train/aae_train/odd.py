@@ -1,0 +1,112 @@
+"""Odd ones among the good pictures: nobody's folder of good parts is clean.
+
+Each picture is compared with all the others, place by place: mean and spread of the descriptors there, without the
+picture itself. What stands out is how unusual its places are, in a power mean: with few pictures over all places
+together, because the spread of a single place is hardly known; with many more and more at the worst place, because a
+defect is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aae_detect._opencv import cv2
+from aae_train.compute import to_pictures
+from aae_train.descriptors import Descriptors
+from aae_train.loader import Store
+
+MOST_PICTURES = 1000
+"""Of more, so many are looked at, evenly spread."""
+
+FEWEST_PICTURES = 8
+"""Of fewer, nobody can say what is usual."""
+
+ODD = 5.0
+"""From here on a picture is named to the user, in robust standard deviations of the pictures."""
+
+MOST_NAMED = 12
+_STEP = 8
+_POWERS, _PICTURES_A_POWER = (4.0, 12.0), 16
+_PRIOR_COUNT = 4
+_SPREAD_FLOOR = 0.3
+_WHITENING_FLOOR = 0.01
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class OddOnes:
+    """Good pictures, the least usual first."""
+
+    numbers: tuple[int, ...]
+    oddness: tuple[float, ...]
+    """How far from the others, in robust standard deviations of all pictures; from `ODD` on it deserves a look."""
+
+    @property
+    def named(self) -> tuple[int, ...]:
+        """The pictures that deserve a look, at most twelve."""
+        return tuple(n for n, odd in zip(self.numbers, self.oddness, strict=True) if odd >= ODD)[:MOST_NAMED]
+
+
+def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
+    """Rank good pictures by how unlike the others they look.
+
+    Args:
+        store: All pictures.
+        numbers: Those to compare; at most 1,000 are looked at, and of fewer than 8 none is called odd.
+    """
+    if len(numbers) < FEWEST_PICTURES:
+        return OddOnes((), ())
+    chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(MOST_PICTURES, len(numbers))).astype(int)]
+    unusual = _deviations(_whiten(_describe(store, chosen)))
+    low, high = _POWERS
+    power = float(np.clip(len(chosen) / _PICTURES_A_POWER, low, high))
+    together = (unusual**power).mean(axis=(1, 2)) ** (1 / power)
+    middle = np.median(together)
+    spread = 1.4826 * np.median(np.abs(together - middle)) + 1e-3 * middle + 1e-12
+    oddness = (together - middle) / spread
+    order = np.argsort(-oddness, kind="stable")
+    return OddOnes(tuple(chosen[i] for i in order), tuple(round(float(oddness[i]), 2) for i in order))
+
+
+@torch.no_grad()
+def _describe(store: Store, numbers: Sequence[int]) -> NDArray[np.float32]:
+    """Return the descriptors (N, h, w, C) of pictures."""
+    describe = Descriptors(_STEP)
+    found = []
+    for start in range(0, len(numbers), _CHUNK):
+        images = np.stack([store[number] for number in numbers[start : start + _CHUNK]])
+        found.append(describe(to_pictures(images, torch.device("cpu"))).permute(0, 2, 3, 1).contiguous().numpy())
+    return np.concatenate(found)
+
+
+def _whiten(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows = descriptors.reshape(-1, descriptors.shape[-1]).astype(np.float64)
+    mean = rows.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov((rows - mean).T))
+    scale = 1 / np.sqrt(np.maximum(variances, 0) + _WHITENING_FLOOR * variances.mean() + 1e-12)
+    return np.asarray((descriptors - mean) @ (directions * scale), np.float32)
+
+
+def _deviations(descriptors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the root mean square deviation of each place (N, h, w) from what the other pictures have there."""
+    total = descriptors.sum(axis=0, dtype=np.float64)
+    squares = np.square(descriptors, dtype=np.float64).sum(axis=0)
+    others = len(descriptors) - 1
+    weight = others / (others + _PRIOR_COUNT)
+    found = np.empty(descriptors.shape[:3])
+    for number, own in enumerate(descriptors):
+        mean = weight * _share((total - own) / others)
+        square = weight * _share((squares - np.square(own)) / others) + (1 - weight)
+        variance = np.maximum(square - np.square(mean), _SPREAD_FLOOR**2)
+        found[number] = np.sqrt((np.square(own - mean) / variance).mean(axis=2))
+    return found
+
+
+def _share(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blur (h, w, C) over neighbouring places."""
+    return np.asarray(cv2.GaussianBlur(places, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), np.float64)
