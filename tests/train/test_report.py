@@ -29,6 +29,7 @@ from aae_train.report.measure import Examined, score_defects, score_good, show
 
 HW = (64, 96)
 METRICS: dict[str, Any] = {
+    "smallest_spot": {"diameter_px": 6, "contrast": 60, "found": {"4": 0.5, "6": 0.9}},
     "model": "aae",
     "encoder": "deterministic",
     "prior": "normal",

@@ -11,6 +11,7 @@ from typing import Any
 from aae_detect.errors import ConfigError
 from aae_detect.prior import Prior
 from aae_detect.whole_file import write_whole
+from aae_train.alike import count_twins
 from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
@@ -34,8 +35,12 @@ from aae_train.run_folder import (
     write_prior,
 )
 from aae_train.shared_pictures import check_shares, read_shared_pictures
+from aae_train.smallest_spot import measure_smallest_spot
 from aae_train.split import Split, split_pictures
 from aae_train.stage import Listener, Stage, StageTrainer
+
+FEW = 20
+"""Good pictures below which the user is told so."""
 
 FOLDS_SHARE = 0.5
 """Share of the time that the models of a cross-fit have together; the other half is for the one that ships."""
@@ -75,17 +80,34 @@ class Run:
         for warning in self.pictures.warnings:
             self.warn(warning)
         self.split = self.processes.lead(lambda: self._find_split(validation_count))
-        store = self.pictures.store
         # Everywhere, though the leader would do: reading many large pictures takes longer than the others wait for it.
-        self.odd = self.processes.together(lambda: rank_odd_ones(store, range(len(self.names))))
-        if self.odd.named:
-            self.warn(_name_odd_ones(self.odd, self.names))
+        self.odd = self.processes.together(self._look_through)
         self.stages = _stages(self.split)
 
     def warn(self, text: str) -> None:
         """Tell the user, and keep it for `metrics.json`."""
         self.warnings.append(text)
         self._say(text)
+
+    def _look_through(self) -> OddOnes:
+        """Compare the good pictures with each other, and tell what the user can do about them."""
+        store, numbers = self.pictures.store, range(len(self.names))
+        if len(numbers) < FEW:
+            self.warn(
+                f"only {len(numbers)} good pictures: enough to find what is far from all of them, too few to know how "
+                f"much good parts vary; {FEW} are a start, a hundred better"
+            )
+        twins, compared = count_twins(store, numbers)
+        if 2 * twins > compared:
+            self.warn(
+                f"{twins} of {compared} good pictures are nearly the same as another one: many pictures of few parts "
+                "teach what few pictures teach, and the threshold will be too low for other parts; add pictures of "
+                "other parts, taken at other times"
+            )
+        odd = rank_odd_ones(store, numbers)
+        if odd.named:
+            self.warn(_name_odd_ones(odd, self.names))
+        return odd
 
     def train(self, stop: Callable[[], bool], listener: Listener) -> bool:
         """Train every model of the run that is not finished yet, then finish the folder.
@@ -175,6 +197,8 @@ class Run:
         metrics = finisher.metrics(model, threshold, trainer.progress, health)
         folds = [read_tensors(fold_file(self.out, stage.name))[1] for stage in self.stages[:-1]]
         seconds = trainer.progress.seconds + sum(notes["seconds"] for notes in folds)
+        spot = measure_smallest_spot(calibrated.held_out, self.pictures.store, threshold.value)
+        metrics["smallest_spot"] = spot.to_dict()
         metrics["changes"] = asdict(trainer.changes)
         metrics["training_seconds"] = round(seconds, 1)
         metrics["pictures"]["skipped"] = len(self.pictures.skipped)

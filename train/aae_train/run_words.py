@@ -9,6 +9,7 @@ from aae_train.compute import uses_bf16
 from aae_train.config import GRID
 from aae_train.run import Run
 from aae_train.run_folder import REPORT_FILE
+from aae_train.smallest_spot import tell_smallest_spot
 
 
 def describe(run: Run) -> str:
@@ -48,6 +49,7 @@ def closing_words(out: Path) -> str:
             f"trained {metrics['steps']} steps in {metrics['training_seconds'] / 60:.1f} minutes{chosen}",
             f"threshold {metrics['threshold']:.4g}: rejects at most {promised:.1%} of good parts, from {count} "
             "good pictures",
+            f"finds {tell_smallest_spot(metrics['smallest_spot'])}",
             f"look at {out / REPORT_FILE}: whether to trust it",
             f"next: aae-export {out}",
         ]

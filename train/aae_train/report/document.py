@@ -26,6 +26,7 @@ from aae_train.report.scores_section import scores_section
 from aae_train.report.style import CSS
 from aae_train.report.tiles import ORDER_NOTE, plain_tiles, tiles
 from aae_train.run_folder import REPORT_FILE
+from aae_train.smallest_spot import tell_smallest_spot
 
 _GOOD_EACH, _DEFECTS = 4, 8
 
@@ -98,6 +99,7 @@ def _facts(metrics: Mapping[str, Any], config: TrainConfig) -> dict[str, str]:
         "model": f"{metrics['model']}, {metrics['encoder']} encoder, {code}, {metrics['prior']} prior, "
         f"{metrics['parameters'] / 1e6:.2f} M parameters",
         "input": f"{height}x{width} pixels (height x width), {config.fit}",
+        "smallest spot": f"finds {tell_smallest_spot(metrics['smallest_spot'])}",
         "training": f"{metrics['steps']} steps{models}, batch {config.batch_size}, "
         f"{duration(metrics['training_seconds'])} in all on {metrics['device']}{chosen}",
         "date": f"{metrics['date'][:10]} {metrics['date'][11:16]}, aae-detect {metrics['versions']['aae-detect']}, "
