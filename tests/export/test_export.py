@@ -60,7 +60,10 @@ def test_nothing_of_the_machine_that_made_it_stays_inside(small_export: Path, sm
         content = (small_export / name).read_bytes()
         assert str(Path(sys.prefix)).encode() not in content
         assert str(small_run.parent).encode() not in content
-        assert b".py" not in content
+        model = onnx.load_model_from_string(content)
+        for tensor in model.graph.initializer:
+            tensor.ClearField("raw_data")  # among millions of weights, three bytes spell anything
+        assert b".py" not in model.SerializeToString()
 
 
 def test_the_description_says_where_it_came_from(small_export: Path, small_run: Path) -> None:

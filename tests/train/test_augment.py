@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,41 @@ def test_rotation_turns_about_the_centre():
 def test_refuses_settings_out_of_range(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         AugmentConfig(**values)
+
+
+def retaken(**how: Any) -> np.ndarray:
+    """Forty pictures of a coarse grain, taken again without moving anything."""
+    still = AugmentConfig(shift=0.0, brightness=0.0, **how)
+    return np.stack([augment(GRAIN, np.random.default_rng(seed), still) for seed in range(40)]).astype(float)
+
+
+GRAIN = np.kron(np.random.default_rng(5).integers(40, 200, (24, 32, 1)), np.ones((4, 4, 3))).astype(np.uint8)
+
+
+def test_exposure_changes_a_picture_as_a_whole_and_keeps_its_order() -> None:
+    pictures = retaken(gamma=0.1)
+    assert pictures.mean(axis=(1, 2, 3)).std() > 2
+    darker, brighter = GRAIN < 90, GRAIN > 150
+    assert all(p[darker].max() < p[brighter].min() for p in pictures)
+
+
+def test_focus_blurs_some_pictures_and_leaves_the_others() -> None:
+    sharpness = np.abs(np.diff(retaken(blur_px=1.0), axis=2)).mean(axis=(1, 2, 3))
+    own = np.abs(np.diff(GRAIN.astype(float), axis=1)).mean()
+    unchanged = np.isclose(sharpness, own)
+    assert 15 < unchanged.sum() < 40
+    assert sharpness[~unchanged].max() < own
+
+
+def test_noise_is_gray_and_as_strong_as_was_asked_for() -> None:
+    difference = retaken(noise=10.0) - GRAIN
+    assert np.abs(difference[..., 0] - difference[..., 1]).max() < 1e-9
+    strength = difference.std(axis=(1, 2, 3))
+    assert 5 < strength.max() < 11
+    assert 10 < (strength == 0).sum() < 35
+
+
+def test_compression_changes_little_and_only_some() -> None:
+    difference = np.abs(retaken(jpeg_quality=60) - GRAIN).mean(axis=(1, 2, 3))
+    assert 20 < (difference == 0).sum() < 39
+    assert 0.2 < difference.max() < 12

@@ -61,6 +61,8 @@ def test_the_run_folder_holds_what_was_promised(finished: Path) -> None:
         "training_curves.png",
         "contact_sheet.png",
         "report.html",
+        "odd_pictures.json",
+        "odd_pictures.png",
     }
     config = TrainConfig.load(finished)
     assert (config.input_hw, config.steps, config.batch_size) == ((32, 32), STEPS, 4)
@@ -75,9 +77,11 @@ def test_the_run_folder_holds_what_was_promised(finished: Path) -> None:
     assert metrics["threshold"] <= metrics["calibration"]["score_max"]
     with (finished / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows if row["reconstruction"]] == [1, *range(10, STEPS + 1, 10)]
+    steps = {name: [int(row["step"]) for row in rows if row[name]] for name in ("reconstruction", "head")}
+    assert steps["reconstruction"] + steps["head"] == [1, *range(10, STEPS + 1, 10)]
+    assert steps["reconstruction"][-1] == pytest.approx(STEPS / 2, abs=10)
     assert sum(bool(row["select_score"]) for row in rows) == 10
-    for name in ("training_curves.png", "contact_sheet.png"):
+    for name in ("training_curves.png", "contact_sheet.png", "odd_pictures.png"):
         assert cv2.imread(str(finished / name)).size > 10_000
 
 
@@ -151,7 +155,8 @@ def test_few_pictures_are_cross_fitted(tmp_path: Path) -> None:
     with (tmp_path / "r" / "history.csv").open() as file:
         assert {row["stage"] for row in csv.DictReader(file)} == {"fold-1", "fold-2", "fold-3", "final"}
     weights = [
-        read_tensors(path)[0]["encoder.posterior.mean.weight"] for path in sorted((tmp_path / "r" / "folds").iterdir())
+        read_tensors(path)[0]["model.encoder.posterior.mean.weight"]
+        for path in sorted((tmp_path / "r" / "folds").iterdir())
     ]
     assert not np.array_equal(weights[0].numpy(), weights[1].numpy())
     assert read_trained(tmp_path / "r").threshold.calibration.count == 7

@@ -20,7 +20,7 @@ SYMMETRIES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 }
 """Left and right exchanged, top and bottom exchanged, a half turn, and a quarter turn, which needs a square picture."""
 
-_BLURRED, _NOISY = 0.3, 0.4
+_BLURRED, _NOISY, _COMPRESSED = 0.3, 0.4, 0.25
 """Shares of the pictures."""
 
 
@@ -53,6 +53,9 @@ class AugmentConfig:
     noise: float = 0.0
     """Largest standard deviation of sensor noise, gray levels, 0 to 30."""
 
+    jpeg_quality: int = 100
+    """Lowest quality that pictures are compressed with, 10 to 100; 100 compresses none: streams and archives."""
+
     def __post_init__(self) -> None:
         for name, value, most in (
             ("gamma", self.gamma, 0.5),
@@ -64,6 +67,8 @@ class AugmentConfig:
         ):
             if not 0 <= value <= most:
                 raise ConfigError(f"augmentation {name} is {value}, expected 0 to {most:g}")
+        if not 10 <= self.jpeg_quality <= 100:
+            raise ConfigError(f"augmentation jpeg_quality is {self.jpeg_quality}, expected 10 to 100")
         if unknown := sorted(set(self.symmetries) - set(SYMMETRIES)):
             raise ConfigError(f"augmentation symmetries name {', '.join(unknown)}, expected {', '.join(SYMMETRIES)}")
 
@@ -119,6 +124,10 @@ def _photograph(
         # The same in all channels: a gray camera's noise has no colour.
         noise = rng.standard_normal((*picture.shape[:2], 1), np.float32) * np.float32(rng.uniform(0, config.noise))
         picture = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    if config.jpeg_quality < 100 and rng.random() < _COMPRESSED:
+        quality = int(rng.integers(config.jpeg_quality, 96))
+        packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return picture
 
 

@@ -9,6 +9,7 @@ less usual than it does unchanged: on average, and at its least usual place.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ MOST_ABOVE = 0.5
 """Share of the changed pictures that may look less usual than nine tenths of the unchanged do; 0.1 is chance."""
 
 BRIGHTNESS_RANGE = (0.05, 0.3)
-GAMMA, BLUR_PX, NOISE = 0.06, 0.9, 4.0
-"""What any camera does sooner or later, whatever the pictures of today show: see `AugmentConfig`."""
+ANY_CAMERA = AugmentConfig(gamma=0.06, blur_px=0.9, noise=4.0, jpeg_quality=60)
+"""What any camera does sooner or later, whatever the pictures of today show."""
 
 _GRID_STEP = 16
 _SPREAD_FLOOR = 0.3
@@ -49,7 +50,7 @@ def learn_changes(pictures: Pictures) -> AugmentConfig:
         pictures: (N, H, W, 3) uint8 BGR of the model's size; at most 96 of them are looked at.
     """
     if len(pictures) < FEWEST_PICTURES:
-        return AugmentConfig(gamma=GAMMA, blur_px=BLUR_PX, noise=NOISE)
+        return ANY_CAMERA
     chosen = pictures[np.linspace(0, len(pictures) - 1, min(MOST_PICTURES, len(pictures))).astype(int)]
     usual = Usual(chosen[::2])
     shown = chosen[1::2]
@@ -67,14 +68,7 @@ def learn_changes(pictures: Pictures) -> AugmentConfig:
         if not all(allowed(_turned(angle)) for angle in (degrees / 2, degrees)):
             break
         rotation = degrees
-    return AugmentConfig(
-        brightness=_brightness(chosen),
-        symmetries=symmetries,
-        rotation_deg=rotation,
-        gamma=GAMMA,
-        blur_px=BLUR_PX,
-        noise=NOISE,
-    )
+    return replace(ANY_CAMERA, brightness=_brightness(chosen), symmetries=symmetries, rotation_deg=rotation)
 
 
 class Usual:

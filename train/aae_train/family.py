@@ -29,9 +29,8 @@ class Phase:
     share: float
     """Of the budget; a family's phases add up to 1."""
 
-    redraws: bool = True
-    """Whether encoder and decoder learn to redraw pictures in it, so that checkpoints can be compared by what they
-    find."""
+    selects: bool = True
+    """Whether the best checkpoint may lie in it: whether what finds defects is learning already."""
 
 
 @dataclass(frozen=True)

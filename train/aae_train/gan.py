@@ -51,7 +51,7 @@ _SHIFT, _BRIGHTNESS, _CONTRAST = 1 / 16, 0.2, 0.2
 class GenerativeAdversarialNetwork(GenerativeModel):
     """Generator (the decoder), discriminator of pictures, and the encoder that is taught after them."""
 
-    phases = (Phase("adversary", 0.6, redraws=False), Phase("encoder", 0.4))
+    phases = (Phase("adversary", 0.6, selects=False), Phase("encoder", 0.4))
     holds_prior = False
     discriminator: PictureDiscriminator
 

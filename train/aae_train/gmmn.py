@@ -31,7 +31,7 @@ _CODES_DRAWN = 256
 class MomentMatchingNetwork(GenerativeModel):
     """GMMN: generator (the decoder), and the encoder that is taught after it."""
 
-    phases = (Phase("generator", 0.6, redraws=False), Phase("encoder", 0.4))
+    phases = (Phase("generator", 0.6, selects=False), Phase("encoder", 0.4))
     holds_prior = False
 
     def __init__(self, encoder: Encoder, decoder: Decoder, scales: tuple[float, ...] = GAUSSIAN_SCALES) -> None:

@@ -16,7 +16,14 @@ from aae_train.stage import Progress as StageProgress
 from aae_train.stage import Stage
 
 _LINE_SECONDS = 15.0
-_SHORT = {"reconstruction": "rec", "discriminator": "disc", "generator": "gen", "mmd": "mmd", "kl": "kl"}
+_SHORT = {
+    "reconstruction": "rec",
+    "discriminator": "disc",
+    "generator": "gen",
+    "mmd": "mmd",
+    "kl": "kl",
+    "head": "head",
+}
 
 
 class ProgressBar:

@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector
 from aae_train.draw import Draw
-from aae_train.family import Losses, Pictures
+from aae_train.family import Losses, Phase, Pictures
 from aae_train.loader import Batch, BatchLoader, Store
 from aae_train.players import Players
 from aae_train.processes import Processes
@@ -38,10 +38,14 @@ LAST_RATE = 0.02
 """Share of the peak learning rate at the end of the cosine."""
 
 SELECTIONS = 10
-"""How often within a stage the checkpoint is compared with the best so far."""
+"""How often the checkpoint is compared with the best so far."""
 
 CHECKPOINT_SECONDS = 60.0
 HISTORY_EVERY = 10
+HEAD_PHASE = "head"
+HEAD_SHARE = 0.5
+"""Share of the budget in which the judge's head learns, where it has one."""
+
 _MOST_FIRST = 32
 """Pictures that the weights are scaled to."""
 
@@ -108,6 +112,7 @@ class StageTrainer:
         self.model.start(first, torch.from_numpy(samples).to(device))
         self.changes: AugmentConfig = processes.lead(lambda: learn_changes(self._pictures(MOST_PICTURES)))
         self._prepare_judge()
+        self.phases = _phases(self.model.phases, self.judge.learns)
         self.average: Detector = copy.deepcopy(self.detector).requires_grad_(False)
         players = self.model.players(config) | self.judge.players(config)
         self.players = Players(players, processes, config.precision)
@@ -210,12 +215,13 @@ class StageTrainer:
         pictures = Pictures(to_pictures(batch.input, device), to_pictures(batch.clean, device), mask)
         number = self.stage.number
         draw = Draw(self._prior, self.model.prior_chw, self.config.seed, number, progress.step, self.processes)
-        phase = self.model.phases[progress.phase].name
-        losses = self.model.step(phase, pictures, draw, self.players)
-        if self.model.phases[progress.phase].redraws and self.judge.learns:
+        phase = self.phases[progress.phase].name
+        if phase == HEAD_PHASE:
             with torch.no_grad(), self.players.autocast():
                 drawn = self.model(pictures.shown).float().clamp(-1.0, 1.0)
-            losses |= self.judge.step(pictures, drawn, self.players)
+            losses = self.judge.step(pictures, drawn, self.players)
+        else:
+            losses = self.model.step(phase, pictures, draw, self.players)
         losses = self.processes.mean(losses)
         progress.step += 1
         self._update_average()
@@ -228,7 +234,7 @@ class StageTrainer:
 
         A new phase starts with the averaged weights: what is kept still from there on is kept at its best.
         """
-        progress, phases = self.progress, self.model.phases
+        progress, phases = self.progress, self.phases
         ends = list(itertools.accumulate(phase.share for phase in phases))
         while progress.phase < len(phases) - 1 and done >= ends[progress.phase]:
             progress.phase += 1
@@ -265,12 +271,11 @@ class StageTrainer:
             kept.copy_(value)
 
     def _maybe_select(self) -> None:
-        """Compare the averaged weights with the best so far, ten times a stage, and at its end."""
+        """Compare the averaged weights with the best so far: ten times in the phases that select, last at the end."""
         progress, select_score = self.progress, self._select_score
-        due = int(self._share_done() * SELECTIONS)
-        if select_score is None or due <= progress.selections_done:
-            return
-        if not self.model.phases[progress.phase].redraws:
+        selecting = sum(phase.share for phase in self.phases if phase.selects)
+        due = int((1 - (1 - self._share_done()) / selecting) * SELECTIONS + 1e-9)
+        if select_score is None or due <= progress.selections_done or not self.phases[progress.phase].selects:
             return
         progress.selections_done = due
         score = self.processes.lead(lambda: select_score.measure(self.average))
@@ -278,6 +283,18 @@ class StageTrainer:
         if progress.best_score is None or score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step
             self._best = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
+
+
+def _phases(of_family: tuple[Phase, ...], with_head: bool) -> tuple[Phase, ...]:
+    """List the phases of a stage: those of the family, and then the head's, while everything else stands still.
+
+    A head that learns beside a drawer which is still changing learns what is no more; and once that one stands still,
+    a step costs a third.
+    """
+    if not with_head:
+        return of_family
+    shrunk = [replace(phase, share=phase.share * (1 - HEAD_SHARE), selects=False) for phase in of_family]
+    return *shrunk, Phase(HEAD_PHASE, HEAD_SHARE)
 
 
 def learning_rate_share(done: float, step: int) -> float:

@@ -29,7 +29,7 @@ MIN_CONTRAST = 14.0
 MIN_SPECK_PX = 4
 """A changed place of fewer pixels is noise, not a defect: it is undone."""
 
-AREA_SHARE = (0.001, 0.08)
+AREA_SHARE = (0.0007, 0.15)
 """Smallest and largest shape, as a share of the picture; log-uniform between, so small ones are as frequent."""
 
 _TRIES = 12

@@ -1,0 +1,80 @@
+"""One stage: who learns when."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from aae_detect.demo import DemoCamera
+from aae_train.config import Head, TrainConfig
+from aae_train.family import Losses
+from aae_train.processes import Processes
+from aae_train.stage import HEAD_PHASE, HEAD_SHARE, Progress, Stage, StageTrainer
+
+STEPS = 12
+
+
+def make_trainer(head: Head, model: str = "aae") -> StageTrainer:
+    camera = DemoCamera(3, size_hw=(120, 160), defect_rate=0.0)
+    pictures = np.stack([cv2.resize(camera.render(number * 7)[0], (64, 64)) for number in range(16)])
+    config = TrainConfig(data="-", model=model, input_hw=(64, 64), steps=STEPS, batch_size=4, head=head)
+    stage = Stage(0, "final", tuple(range(12)), tuple(range(12, 16)))
+    return StageTrainer(config, stage, pictures, config.make_prior(), Processes("cpu"))
+
+
+def weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([torch.zeros(1), *(p.detach().flatten() for p in network.parameters())])
+
+
+def train(trainer: StageTrainer, folder: Path) -> list[tuple[Losses, torch.Tensor, torch.Tensor]]:
+    """Train; returns for each step the losses, and the weights of drawer and judge after it."""
+    seen: list[tuple[Losses, torch.Tensor, torch.Tensor]] = []
+
+    def listen(stage: Stage, done: float, losses: Losses, progress: Progress) -> None:
+        seen.append((losses, weights(trainer.model), weights(trainer.judge)))
+
+    assert trainer.train(folder / "checkpoint.safetensors", lambda: False, listen)
+    return seen
+
+
+@pytest.mark.parametrize("model", ["aae", "gan"])
+def test_the_head_learns_when_the_drawer_stands_still(tmp_path: Path, model: str) -> None:
+    trainer = make_trainer("unet", model)
+    before = weights(trainer.judge)
+    seen = train(trainer, tmp_path)
+    middle = round(STEPS * (1 - HEAD_SHARE))
+    assert all("head" not in losses for losses, _, _ in seen[:middle])
+    assert all(set(losses) == {"head"} for losses, _, _ in seen[middle:])
+    assert torch.equal(seen[middle - 1][2], before)
+    assert not torch.equal(seen[middle][2], before)
+    for _, drawer, _ in seen[middle + 1 :]:
+        assert torch.equal(drawer, seen[middle][1])
+    assert not torch.equal(seen[0][1], seen[middle - 1][1])
+
+
+def test_checkpoints_are_compared_only_once_the_head_learns(tmp_path: Path) -> None:
+    trainer = make_trainer("unet")
+    train(trainer, tmp_path)
+    compared = [row["step"] for row in trainer.progress.history if "select_score" in row]
+    assert compared
+    assert min(compared) > STEPS * (1 - HEAD_SHARE)
+    assert [phase.name for phase in trainer.phases] == ["all", HEAD_PHASE]
+    assert sum(phase.share for phase in trainer.phases) == pytest.approx(1.0)
+
+
+def test_without_a_head_the_drawer_has_all_the_time(tmp_path: Path) -> None:
+    trainer = make_trainer("none")
+    seen = train(trainer, tmp_path)
+    assert all("reconstruction" in losses for losses, _, _ in seen)
+    assert trainer.phases == trainer.model.phases
+
+
+def test_the_judge_knows_good_pictures_before_the_first_step() -> None:
+    """The places' Gaussians are fitted: distances of good pictures are about 1."""
+    trainer = make_trainer("unet")
+    first = trainer._pictures(8)
+    picture = torch.from_numpy(first).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        assert 0.3 < float(trainer.judge.evidence(picture, picture)[:, 0].mean()) < 1.5
