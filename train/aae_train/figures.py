@@ -58,9 +58,9 @@ def training_curves(history_rows: Iterable[Mapping[str, Any]], path: Path) -> No
 
     Args:
         history_rows: Rows of `history.csv`: `step`, any of `reconstruction`, `discriminator`, `generator`,
-            `discriminator_accuracy`, `mmd`, `kl` and `select_score`, and `stage` where the run trains several models; a
-            value that is missing, None or empty is left out. The models of folds are drawn pale behind the one that
-            ships.
+            `discriminator_accuracy`, `mmd`, `kl`, `head` and `select_score`, and `stage` where the run trains several
+            models; a value that is missing, None or empty is left out. The models of folds are drawn pale behind the
+            one that ships.
         path: PNG file to write.
 
     Raises:
@@ -89,6 +89,7 @@ def training_curves(history_rows: Iterable[Mapping[str, Any]], path: Path) -> No
             _draw(middle, own, name, colour, shipped)
         _draw(share, own, "discriminator_accuracy", "tab:gray", shipped)
         _draw(bottom, own, "select_score", "tab:green", shipped, smooth=False)
+        _draw(bottom, own, "head", "tab:orange", shipped)
     pale = "; pale: the models of the folds" if len(stages) > 1 else ""
     top.set_title(f"Reconstruction{pale}", loc="left")
     top.set(ylabel="mean absolute difference\n(gray levels run from -1 to 1)")
@@ -107,8 +108,9 @@ def training_curves(history_rows: Iterable[Mapping[str, Any]], path: Path) -> No
     if "discriminator" in present:
         share.axhline(0.5, color="tab:gray", linestyle=":", linewidth=1, label="cannot tell")
         share.set(ylabel="discriminator accuracy (share)", ylim=(0, 1.05))
-    bottom.set_title("Select score, higher is better", loc="left")
-    bottom.set(ylabel="mean average precision (0 to 1)", xlabel="training step")
+    with_head = any(math.isfinite(_value(row, "head")) for row in rows)
+    bottom.set_title("Finding synthetic defects" if with_head else "Select score, higher is better", loc="left")
+    bottom.set(ylabel="mean average precision (0 to 1)" + "\nand loss of the head" * with_head, xlabel="training step")
     for panels in ((top,), (middle, share), (bottom,)):
         shown = [panel for panel in panels if panel.get_visible()]
         keys = [pair for panel in shown for pair in zip(*panel.get_legend_handles_labels(), strict=True)]

@@ -85,9 +85,10 @@ def head_loss(logits: Tensor, mask: Tensor) -> Tensor:
     found = torch.sigmoid(logits)
     missed = (found - truth).abs()
     focal = (entropy * missed**_HARD).mean()
-    # Per picture, so that the mean over processes is the loss of the whole batch.
-    shared, total = (found * truth).sum(dim=(1, 2, 3)), found.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
-    overlap = (1 - (2 * shared + 1) / (total + 1)).mean()
+    # Per picture, so that the mean over processes is the loss of the whole batch; and only where there is a defect:
+    # on a good picture overlap rewards finding nothing, which a head that has hardly begun learns first and keeps.
+    shared, size = (found * truth).sum(dim=(1, 2, 3)), truth.sum(dim=(1, 2, 3))
+    overlap = ((1 - (2 * shared + 1) / (found.sum(dim=(1, 2, 3)) + size + 1)) * (size > 0)).mean()
     loss: Tensor = _FOCAL * focal + _OVERLAP * overlap
     return loss
 

@@ -183,7 +183,10 @@ def _curves(path: Path) -> list[str]:
         return []
     return [
         "<h2>Training curves</h2>",
-        note("Reconstruction should fall and level off; select score, where it is measured, should rise."),
+        note(
+            "Reconstruction and the head's loss should fall and level off; select score, where it is measured, "
+            "should rise."
+        ),
         f'<figure class="curves">{image(png_uri(path.read_bytes()), "training curves")}</figure>',
     ]
 
