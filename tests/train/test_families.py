@@ -56,10 +56,10 @@ def test_every_phase_of_every_family_is_here() -> None:
 
 
 @pytest.mark.parametrize("family", sorted({family for family, _ in EXPECTED}))
-def test_phases_add_up_to_the_budget_and_the_last_one_redraws(family: str) -> None:
+def test_phases_add_up_to_the_budget_and_the_last_one_selects(family: str) -> None:
     phases = make(family, "relativistic")[0].phases
     assert sum(phase.share for phase in phases) == pytest.approx(1)
-    assert phases[-1].redraws
+    assert phases[-1].selects
 
 
 @pytest.mark.parametrize(("family", "phase", "loss"), CASES)
