@@ -12,13 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from aae_detect._opencv import cv2
 from aae_train.augment import SYMMETRIES, AugmentConfig, turn
-from aae_train.compute import to_pictures
-from aae_train.descriptors import Descriptors
+from aae_train.descriptors import describe, share_with_neighbours
 
 MOST_PICTURES = 96
 FEWEST_PICTURES = 12
@@ -39,7 +36,6 @@ _GRID_STEP = 16
 _SPREAD_FLOOR = 0.3
 """In standard deviations over all places and pictures: a place that did not vary in few pictures will vary later."""
 
-_CHUNK = 16
 Pictures = NDArray[np.uint8]
 
 
@@ -76,37 +72,21 @@ class Usual:
 
     def __init__(self, pictures: Pictures) -> None:
         """Learn from good pictures (N, H, W, 3) uint8 BGR."""
-        self._describe = Descriptors(_GRID_STEP)
-        found = self._descriptors(pictures)
+        found = describe(pictures, _GRID_STEP).astype(np.float64)
         self._centre = found.mean(axis=(0, 1, 2))
         self._scale = found.std(axis=(0, 1, 2)) + 1e-3
         found = (found - self._centre) / self._scale
         count = len(pictures)
         weight = count / (count + 4)  # few pictures say little about a single place
-        mean = weight * _share(found.mean(axis=0))
-        square = weight * _share(np.square(found).mean(axis=0)) + (1 - weight)
+        mean = weight * share_with_neighbours(found.mean(axis=0))
+        square = weight * share_with_neighbours(np.square(found).mean(axis=0)) + (1 - weight)
         self._mean, self._variance = mean, np.maximum(square - np.square(mean), _SPREAD_FLOOR**2)
 
     def distances(self, pictures: Pictures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return how unusual pictures are: root mean square deviation on average over places, and at the worst."""
-        found = (self._descriptors(pictures) - self._centre) / self._scale
+        found = (describe(pictures, _GRID_STEP).astype(np.float64) - self._centre) / self._scale
         places = np.sqrt((np.square(found - self._mean) / self._variance).mean(axis=3))
         return places.mean(axis=(1, 2)), places.max(axis=(1, 2))
-
-    @torch.no_grad()
-    def _descriptors(self, pictures: Pictures) -> NDArray[np.float64]:
-        """(N, H, W, 3) to (N, h, w, CHANNELS)."""
-        found = [
-            self._describe(to_pictures(np.ascontiguousarray(pictures[start : start + _CHUNK]), torch.device("cpu")))
-            for start in range(0, len(pictures), _CHUNK)
-        ]
-        return torch.cat(found).permute(0, 2, 3, 1).double().numpy()
-
-
-def _share(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blur (h, w, C) over neighbouring places."""
-    planes = [cv2.GaussianBlur(p, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE) for p in np.moveaxis(places, 2, 0)]
-    return np.stack(planes, axis=2).astype(np.float64)
 
 
 def _as_usual(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:

@@ -7,10 +7,19 @@ since Malik & Perona, 1990), in logarithms, so that light that is twice as stron
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aae_detect._opencv import cv2
+from aae_train.compute import to_pictures
+
+_CHUNK = 16
 LEVELS = 4
 """Of the pyramid; each halves the resolution."""
 
@@ -76,3 +85,18 @@ class Descriptors(nn.Module):
     def _blur(self, planes: Tensor) -> Tensor:
         kernel = self.smooth.expand(planes.shape[1], 1, 3, 3)
         return F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=planes.shape[1])
+
+
+@torch.no_grad()
+def describe(pictures: Iterable[NDArray[np.uint8]], step: int) -> NDArray[np.float32]:
+    """Describe pictures, each HxWx3 uint8 BGR, on the CPU; returns (N, H / step, W / step, CHANNELS)."""
+    network, found, waiting = Descriptors(step), [], iter(pictures)
+    while chunk := list(itertools.islice(waiting, _CHUNK)):
+        described = network(to_pictures(np.stack(chunk), torch.device("cpu")))
+        found.append(described.permute(0, 2, 3, 1).contiguous().numpy())
+    return np.concatenate(found)
+
+
+def share_with_neighbours(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blur statistics of places (h, w, C) a little: parts never lie on the very same pixel."""
+    return np.asarray(cv2.GaussianBlur(places, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), np.float64)

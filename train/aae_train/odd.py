@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from aae_detect._opencv import cv2
-from aae_train.compute import to_pictures
-from aae_train.descriptors import Descriptors
+from aae_train.descriptors import describe, share_with_neighbours
 from aae_train.loader import Store
 
 MOST_PICTURES = 1000
@@ -35,7 +32,6 @@ _POWERS, _PICTURES_A_POWER = (4.0, 12.0), 16
 _PRIOR_COUNT = 4
 _SPREAD_FLOOR = 0.3
 _WHITENING_FLOOR = 0.01
-_CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
     if len(numbers) < FEWEST_PICTURES:
         return OddOnes((), ())
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(MOST_PICTURES, len(numbers))).astype(int)]
-    unusual = _deviations(_whiten(_describe(store, chosen)))
+    unusual = _deviations(_whiten(describe((store[number] for number in chosen), _STEP)))
     low, high = _POWERS
     power = float(np.clip(len(chosen) / _PICTURES_A_POWER, low, high))
     together = (unusual**power).mean(axis=(1, 2)) ** (1 / power)
@@ -71,17 +67,6 @@ def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
     oddness = (together - middle) / spread
     order = np.argsort(-oddness, kind="stable")
     return OddOnes(tuple(chosen[i] for i in order), tuple(round(float(oddness[i]), 2) for i in order))
-
-
-@torch.no_grad()
-def _describe(store: Store, numbers: Sequence[int]) -> NDArray[np.float32]:
-    """Return the descriptors (N, h, w, C) of pictures."""
-    describe = Descriptors(_STEP)
-    found = []
-    for start in range(0, len(numbers), _CHUNK):
-        images = np.stack([store[number] for number in numbers[start : start + _CHUNK]])
-        found.append(describe(to_pictures(images, torch.device("cpu"))).permute(0, 2, 3, 1).contiguous().numpy())
-    return np.concatenate(found)
 
 
 def _whiten(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,13 +85,8 @@ def _deviations(descriptors: NDArray[np.float32]) -> NDArray[np.float64]:
     weight = others / (others + _PRIOR_COUNT)
     found = np.empty(descriptors.shape[:3])
     for number, own in enumerate(descriptors):
-        mean = weight * _share((total - own) / others)
-        square = weight * _share((squares - np.square(own)) / others) + (1 - weight)
+        mean = weight * share_with_neighbours((total - own) / others)
+        square = weight * share_with_neighbours((squares - np.square(own)) / others) + (1 - weight)
         variance = np.maximum(square - np.square(mean), _SPREAD_FLOOR**2)
         found[number] = np.sqrt((np.square(own - mean) / variance).mean(axis=2))
     return found
-
-
-def _share(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blur (h, w, C) over neighbouring places."""
-    return np.asarray(cv2.GaussianBlur(places, (0, 0), 1.0, borderType=cv2.BORDER_REPLICATE), np.float64)
