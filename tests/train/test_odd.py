@@ -69,3 +69,11 @@ def test_of_very_many_some_are_looked_at() -> None:
 def test_the_same_picture_over_and_over_is_not_odd() -> None:
     frame = DemoCamera(0, size_hw=(128, 192), defect_rate=0.0).render(0)[0]
     assert rank_odd_ones(np.stack([frame] * 12), range(12)).named == ()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (256, 352), (480, 640), (1024, 1024)])
+def test_pictures_of_every_size_are_ranked(size: tuple[int, int]) -> None:
+    pictures = np.stack([np.kron(p[::2, ::3], np.ones((size[0] // 32, size[1] // 32, 1))) for p in parts(9)])
+    pictures = pictures.astype(np.uint8)
+    pictures[4] = 255 - pictures[4]
+    assert rank_odd_ones(pictures, range(9)).named[0] == 4

@@ -10,6 +10,7 @@ import torch
 from aae_detect.demo import DemoCamera
 from aae_train.config import Head, TrainConfig
 from aae_train.family import Losses
+from aae_train.head_judge import HeadJudge
 from aae_train.processes import Processes
 from aae_train.stage import HEAD_PHASE, HEAD_SHARE, Progress, Stage, StageTrainer
 
@@ -78,3 +79,17 @@ def test_the_judge_knows_good_pictures_before_the_first_step() -> None:
     picture = torch.from_numpy(first).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         assert 0.3 < float(trainer.judge.evidence(picture, picture)[:, 0].mean()) < 1.5
+
+
+def test_large_pictures_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the judge is shown at once is bounded in pixels."""
+    shown: list[torch.Size] = []
+
+    def look(judge: HeadJudge, good: torch.Tensor, count: int) -> None:
+        shown.append(good.shape)
+
+    monkeypatch.setattr(HeadJudge, "prepare", look)
+    config = TrainConfig(data="-", input_hw=(512, 512), steps=1, batch_size=1)
+    pictures = np.zeros((12, 512, 512, 3), np.uint8)
+    StageTrainer(config, Stage(0, "final", tuple(range(12)), ()), pictures, config.make_prior(), Processes("cpu"))
+    assert shown == [(150, 3, 512, 512)]

@@ -39,7 +39,6 @@ _CHUNK = 16
 class HeadJudge(Judge):
     """Descriptors of places, and the head."""
 
-    evidence_names = ("places", "head")
     learns = True
     by_tails = True
     _blur_sigmas = (1.0, 0.7)

@@ -26,11 +26,8 @@ CELL = 4
 class Judge(nn.Module, ABC):
     """Picture and drawing to evidence."""
 
-    evidence_names: tuple[str, ...]
-    """One for each kind of evidence."""
-
     learns = False
-    """Whether it is taught in every step, see `step`."""
+    """Whether it is prepared, and then taught in a phase of its own; see `prepare` and `step`."""
 
     by_tails = False
     """Whether kinds are weighed by their largest values on good pictures, see `place_statistics`."""
@@ -78,7 +75,6 @@ class DrawingJudge(Judge):
     standard deviations.
     """
 
-    evidence_names = ("detail", "shift")
     _blur_sigmas = (0.7, 1.0)
     """Cells. Chosen on the demo camera: against 1.0 for both and mean |x - x'|, it finds twice as many scratches at the
     same false-reject rate."""

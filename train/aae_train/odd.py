@@ -27,7 +27,10 @@ ODD = 5.0
 """From here on a picture is named to the user, in robust standard deviations of the pictures."""
 
 MOST_NAMED = 12
-_STEP = 8
+_FINEST_STEP, _COARSEST_STEP = 8, 32
+_MOST_PLACES = 48
+"""A side; of larger pictures the places are larger, or a thousand of them would fill the memory."""
+
 _POWERS, _PICTURES_A_POWER = (4.0, 12.0), 16
 _PRIOR_COUNT = 4
 _SPREAD_FLOOR = 0.3
@@ -58,7 +61,7 @@ def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
     if len(numbers) < FEWEST_PICTURES:
         return OddOnes((), ())
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(MOST_PICTURES, len(numbers))).astype(int)]
-    unusual = _deviations(_whiten(describe((store[number] for number in chosen), _STEP)))
+    unusual = _deviations(_whiten(describe((store[number] for number in chosen), _step(store[chosen[0]].shape))))
     low, high = _POWERS
     power = float(np.clip(len(chosen) / _PICTURES_A_POWER, low, high))
     together = (unusual**power).mean(axis=(1, 2)) ** (1 / power)
@@ -67,6 +70,14 @@ def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
     oddness = (together - middle) / spread
     order = np.argsort(-oddness, kind="stable")
     return OddOnes(tuple(chosen[i] for i in order), tuple(round(float(oddness[i]), 2) for i in order))
+
+
+def _step(shape: tuple[int, ...]) -> int:
+    """Return the pixels a side of a place, for pictures of a shape."""
+    step = _FINEST_STEP
+    while step < _COARSEST_STEP and max(shape[:2]) > _MOST_PLACES * step:
+        step *= 2
+    return step
 
 
 def _whiten(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:

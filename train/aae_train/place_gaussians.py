@@ -82,7 +82,7 @@ class PlaceGaussians(nn.Module):
         blocks = self._blocks(torch.einsum("nchw,ck->nhwk", away, whitening))  # (blocks, samples, K)
         blocks = blocks - blocks.mean(dim=1, keepdim=True)
         covariance = blocks.mT @ blocks / max(1, blocks.shape[1] - 1)
-        precision = torch.linalg.inv(covariance + _SHRINKAGE * torch.eye(covariance.shape[-1]))
+        precision = torch.linalg.inv(covariance + _SHRINKAGE * torch.eye(covariance.shape[-1]).to(covariance))
         self.whitening.copy_(whitening.T)
         self.factors.copy_(torch.linalg.cholesky(precision))
 

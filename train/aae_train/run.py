@@ -122,13 +122,13 @@ class Run:
         for stage in self.stages[:-1]:
             fold = fold_file(self.out, stage.name)
             if not self.processes.agree(fold.is_file()):
-                trainer = self._trainer(self._budgeted(config, FOLDS_SHARE / len(self.stages[:-1])), stage)
+                trainer = self._trainer(_budgeted(config, FOLDS_SHARE / len(self.stages[:-1])), stage)
                 if not self._train_stage(trainer, checkpoint, stop, listener):
                     return self.processes.agree(False)
                 history += _rows(trainer)
                 self._keep_fold(fold, trainer, history)
         share = 1 - FOLDS_SHARE if self.split.folds else 1.0
-        trainer = self._trainer(self._budgeted(config, share), self.stages[-1])
+        trainer = self._trainer(_budgeted(config, share), self.stages[-1])
         finished = self._train_stage(trainer, checkpoint, stop, listener)
         history += _rows(trainer)
         if self.processes.leads:
@@ -137,10 +137,6 @@ class Run:
             trainer.save(checkpoint)
             self.processes.lead(lambda: self._finish(trainer, history))
         return self.processes.agree(finished)  # so that all wait until the leader has written
-
-    def _budgeted(self, config: TrainConfig, share: float) -> TrainConfig:
-        """Give a stage its share of the time, which is for the whole run; steps are for each model."""
-        return config if config.minutes is None else replace(config, minutes=config.minutes * share)
 
     def _keep_fold(self, fold: Path, trainer: StageTrainer, history: list[dict[str, Any]]) -> None:
         def write() -> None:
@@ -216,11 +212,16 @@ class Run:
             self.warn(f"{REPORT_FILE} could not be written ({error!r}); the model is not affected")
 
 
+def _budgeted(config: TrainConfig, share: float) -> TrainConfig:
+    """Give a stage its share of the time, which is for the whole run; steps are for each model."""
+    return config if config.minutes is None else replace(config, minutes=config.minutes * share)
+
+
 def _name_odd_ones(odd: OddOnes, names: Sequence[str]) -> str:
     count, named = len(odd.named), ", ".join(names[number] for number in odd.named)
     return (
-        f"{count} of the good pictures look{'s' * (count == 1)} unlike the rest: {named}; look at {ODD_FILES[1]} in "
-        "the run folder, take out what is defective, and add more pictures of what is good and rare"
+        f"{count} of the good pictures look{'s' * (count == 1)} unlike the rest: {named}; {ODD_FILES[1]} in the "
+        "run folder shows them; take out what is defective, and add more pictures of what is good and rare"
     )
 
 

@@ -55,9 +55,11 @@ _FIRST_LOOK = 100
 _START_STREAM = 8
 """Keeps the numbers of the start apart from those of the steps."""
 
-_MOST_EXAMPLES = 600
-_FEWEST_EXAMPLES = 240
-"""Good pictures, changed ones among them, that the judge learns from before the first step."""
+_FEWEST_EXAMPLES, _MOST_EXAMPLES = 240, 600
+"""Good pictures of 256x256, changed ones among them, that the judge learns from before the first step; of larger ones
+fewer, as all of them have to be in memory at once."""
+
+_LEAST_EXAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class StageTrainer:
         samples = prior.sample_codes(len(first), self.model.prior_chw, rng)
         self.model.start(first, torch.from_numpy(samples).to(device))
         self.changes: AugmentConfig = processes.lead(lambda: learn_changes(self._pictures(MOST_PICTURES)))
-        self._prepare_judge()
+        if self.judge.learns:
+            self._prepare_judge()
         self.phases = _phases(self.model.phases, self.judge.learns)
         self.average: Detector = copy.deepcopy(self.detector).requires_grad_(False)
         players = self.model.players(config) | self.judge.players(config)
@@ -176,7 +179,9 @@ class StageTrainer:
     def _prepare_judge(self) -> None:
         """Show the judge good pictures, changed as they will be in training."""
         count = len(self.stage.train)
-        shown = min(_MOST_EXAMPLES, max(_FEWEST_EXAMPLES, 2 * count))
+        height, width = self.config.input_hw
+        most = max(_LEAST_EXAMPLES, min(_MOST_EXAMPLES, _MOST_EXAMPLES * 256**2 // (height * width)))
+        shown = min(most, max(_FEWEST_EXAMPLES, 2 * count))
         with BatchLoader(
             self._store,
             self.stage.train,
