@@ -11,8 +11,9 @@ from aae_detect.demo import DemoCamera
 from aae_train.config import Head, TrainConfig
 from aae_train.family import Losses
 from aae_train.head_judge import HeadJudge
+from aae_train.phases import HEAD_PHASE, HEAD_SHARE
 from aae_train.processes import Processes
-from aae_train.stage import HEAD_PHASE, HEAD_SHARE, Progress, Stage, StageTrainer
+from aae_train.stage import Progress, Stage, StageTrainer
 
 STEPS = 12
 

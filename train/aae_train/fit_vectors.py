@@ -14,9 +14,10 @@ from aae_detect.prior import Prior
 from aae_train.config import TrainConfig
 from aae_train.draw import Draw
 from aae_train.family import GenerativeModel, Losses, Pictures
+from aae_train.phases import learning_rate_share
 from aae_train.players import Players
 from aae_train.processes import Processes
-from aae_train.stage import EMA_DECAY, learning_rate_share
+from aae_train.stage import EMA_DECAY
 from aae_train.start import scale_to_data
 from aae_train.vector_networks import to_vectors
 

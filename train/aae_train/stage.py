@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,9 @@ from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector
 from aae_train.draw import Draw
-from aae_train.family import Losses, Phase, Pictures
+from aae_train.family import Losses, Pictures
 from aae_train.loader import Batch, BatchLoader, Store
+from aae_train.phases import HEAD_PHASE, learning_rate_share, list_phases
 from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.select_score import SelectScore
@@ -33,19 +33,11 @@ from aae_train.select_score import SelectScore
 EMA_DECAY = 0.995
 """The shipped weights are a running average over about 200 steps: calmer than any single step of two players."""
 
-WARM_UP_STEPS = 50
-LAST_RATE = 0.02
-"""Share of the peak learning rate at the end of the cosine."""
-
 SELECTIONS = 10
 """How often the checkpoint is compared with the best so far."""
 
 CHECKPOINT_SECONDS = 60.0
 HISTORY_EVERY = 10
-HEAD_PHASE = "head"
-HEAD_SHARE = 0.5
-"""Share of the budget in which the judge's head learns, where it has one."""
-
 _MOST_FIRST = 32
 """Pictures that the weights are scaled to."""
 
@@ -115,7 +107,7 @@ class StageTrainer:
         self.changes: AugmentConfig = processes.lead(lambda: learn_changes(self._pictures(MOST_PICTURES)))
         if self.judge.learns:
             self._prepare_judge()
-        self.phases = _phases(self.model.phases, self.judge.learns)
+        self.phases = list_phases(self.model.phases, self.judge.learns)
         self.average: Detector = copy.deepcopy(self.detector).requires_grad_(False)
         players = self.model.players(config) | self.judge.players(config)
         self.players = Players(players, processes, config.precision)
@@ -288,29 +280,6 @@ class StageTrainer:
         if progress.best_score is None or score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step
             self._best = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
-
-
-def _phases(of_family: tuple[Phase, ...], with_head: bool) -> tuple[Phase, ...]:
-    """List the phases of a stage: those of the family, and then the head's, while everything else stands still.
-
-    A head that learns beside a drawer which is still changing learns what is no more; and once that one stands still,
-    a step costs a third.
-    """
-    if not with_head:
-        return of_family
-    shrunk = [replace(phase, share=phase.share * (1 - HEAD_SHARE), selects=False) for phase in of_family]
-    return *shrunk, Phase(HEAD_PHASE, HEAD_SHARE)
-
-
-def learning_rate_share(done: float, step: int) -> float:
-    """Return the learning rate as a share of its peak: linear warm-up, then half a cosine down to a fiftieth.
-
-    Args:
-        done: Share of the budget that is used, 0 to 1.
-        step: Steps taken.
-    """
-    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return warm_up * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
