@@ -24,7 +24,8 @@ def describe(run: Run) -> str:
     lines = [
         f"data      {config.data}: {len(run.names)} good pictures ({parts})",
         f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}, "
-        f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior",
+        f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior, "
+        f"{'no' if config.head == 'none' else config.head} head",
         f"training  {len(run.stages)} model{'s' * (len(run.stages) > 1)}, {budget}, batch {config.batch_size}, "
         f"on {run.device}{' in bf16' if uses_bf16(run.device, config.precision) else ''}",
         f"run       {run.out}",

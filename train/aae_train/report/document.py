@@ -97,6 +97,7 @@ def _facts(metrics: Mapping[str, Any], config: TrainConfig) -> dict[str, str]:
         "data": Path(config.data).name,
         "good pictures": used + skipped,
         "model": f"{metrics['model']}, {metrics['encoder']} encoder, {code}, {metrics['prior']} prior, "
+        f"{'no' if config.head == 'none' else config.head} head, "
         f"{metrics['parameters'] / 1e6:.2f} M parameters",
         "input": f"{height}x{width} pixels (height x width), {config.fit}",
         "smallest spot": f"finds {tell_smallest_spot(metrics['smallest_spot'])}",
