@@ -131,6 +131,14 @@ def _photograph(
     return picture
 
 
+def cut_tile(picture: NDArray[np.uint8], side: int | None, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Cut `side` x `side` pixels out of HxWx3, at a random place; None leaves the picture as it is."""
+    if side is None:
+        return picture
+    top, left = (int(rng.integers(length - side + 1)) for length in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
+
+
 def turn(picture: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
     """Turn a picture about its centre; the corners are filled with the mirrored picture."""
     height, width = picture.shape[:2]

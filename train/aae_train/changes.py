@@ -22,7 +22,7 @@ FEWEST_PICTURES = 12
 """With fewer nobody can tell what is usual, and the defaults stay."""
 
 ROTATIONS_DEG = (5.0, 15.0, 45.0, 180.0)
-MOST_UNUSUAL = 1.1
+MOST_UNUSUAL = 1.12
 """How much less usual a changed picture may look, as a factor of its distance."""
 
 MOST_ABOVE = 0.5

@@ -105,6 +105,13 @@ class _Size(click.ParamType[tuple[int, int]]):
     help="Model input, pixels, multiples of 32; HxW is height x width.",
 )
 @click.option(
+    "--tile",
+    type=click.IntRange(min=32),
+    metavar="N",
+    help="Learn from tiles of N x N pixels, so that pictures may stay large: for tiny defects. --size is then that of "
+    "the pictures, unless given.",
+)
+@click.option(
     "--fit",
     type=click.Choice(["stretch", "letterbox", "crop"]),
     default="stretch",
@@ -149,6 +156,7 @@ def main(
     head: str,
     adversarial_loss: str,
     size: tuple[int, int],
+    tile: int | None,
     fit: str,
     bits: str | None,
     steps: int | None,
@@ -183,7 +191,9 @@ def main(
             latent=latent,
             head=head,  # type: ignore[arg-type]
             adversarial_loss=adversarial_loss,  # type: ignore[arg-type]
-            input_hw=size,
+            # The pictures' own size is known when they have been found, see `_settle`.
+            input_hw=size if tile is None or "size" in typed else (tile, tile),
+            tile=tile,
             fit=fit,  # type: ignore[arg-type]
             bits=int(bits) if bits else None,
             seed=seed,
@@ -265,6 +275,7 @@ def _settle(
     config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool
 ) -> tuple[TrainConfig, Path, bool]:
     """Look at the run folder: return the settings that hold, the folder, and whether its run is finished."""
+    from aae_train.data_folder import find_pictures
     from aae_train.run_folder import (
         MODEL_FILE,
         check_new_folder,
@@ -272,12 +283,15 @@ def _settle(
         newest_run_folder,
         settings_to_resume,
     )
+    from aae_train.tile import native_size
 
     runs = Path("runs")
     if out is None:
         out = newest_run_folder(data.resolve(), runs) if resume else new_run_folder(data.resolve(), runs)
     if not resume:
         check_new_folder(out)
+        if config.tile is not None and "input_hw" not in typed:
+            config = replace(config, input_hw=native_size(find_pictures(data).good))
         return config, out, False
     return settings_to_resume(out, config, typed), out, (out / MODEL_FILE).is_file()
 

@@ -37,6 +37,9 @@ MODELS = tuple(ENCODERS_OF)
 VECTOR_MODELS = ("gan", "gmmn", "gmmn-ae")
 """Families whose code is a vector unless asked otherwise: what they draw has to hang together by itself."""
 
+TILE_MODELS = ("aae", "vae", "wae-mmd")
+"""Families of which nothing has a size of its own where the code is a grid."""
+
 GRID = "grid"
 VECTOR_LATENT = 64
 """Numbers of a vector code, by default."""
@@ -75,6 +78,9 @@ class TrainConfig:
 
     input_hw: tuple[int, int] = (256, 256)
     """Height and width of the model's input, pixels, multiples of 32."""
+
+    tile: int | None = None
+    """Side of the tiles that are trained on, pixels, a multiple of 32; None trains on whole pictures. See `tile`."""
 
     fit: Fit = "stretch"
     """How a picture is put into the input."""
@@ -143,6 +149,11 @@ class TrainConfig:
                 f"--size {height}x{width} is not made of multiples of {SIZE_STEP} between {SIZE_STEP} and 4096; "
                 f"nearest: {_nearest_size(height)}x{_nearest_size(width)}",
             ),
+            (
+                self.tile is None or (self.tile % SIZE_STEP == 0 and SIZE_STEP <= self.tile <= min(height, width)),
+                f"--tile {self.tile} is no multiple of {SIZE_STEP} that fits into the model's input {height}x{width}; "
+                f"give a smaller one, or a larger --size",
+            ),
             (self.fit in FITS, f"--fit {self.fit!r} is none of {', '.join(FITS)}"),
             (self.bits is None or self.bits in BITS, f"--bits {self.bits} is none of {', '.join(map(str, BITS))}"),
             (0 <= self.seed < MOST_SEEDS, f"--seed {self.seed} lies outside 0 to {MOST_SEEDS - 1}"),
@@ -179,6 +190,11 @@ class TrainConfig:
             raise ConfigError(
                 "--model gmmn-ae needs a vector code, --latent grid was asked for: its generator draws whole codes; "
                 f"give --latent {VECTOR_LATENT}, or --model gmmn"
+            )
+        if self.tile is not None and (self.latent != GRID or self.model not in TILE_MODELS):
+            raise ConfigError(
+                f"--tile goes with --latent grid and --model {', '.join(TILE_MODELS)}, --latent {self.latent} and "
+                f"--model {self.model} were asked for: only a code of places can be drawn larger than it was learned"
             )
         if self.prior != CUSTOM:
             parse_prior(self.prior).require_dim(self.latent_chw[0])

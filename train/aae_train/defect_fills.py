@@ -1,4 +1,4 @@
-"""What a synthetic defect puts in its place: foreign texture, moved pixels, blur, gain, stain, nothing, a bend."""
+"""What a synthetic defect puts in its place: foreign texture, moved or turned pixels, blur, gain, stains, dents."""
 
 from __future__ import annotations
 
@@ -101,6 +101,39 @@ def _warped(rng: np.random.Generator, canvas: Canvas) -> _Float:
     return np.asarray(bent, np.float32).reshape(canvas.before.shape)
 
 
+def _dented(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """A dent or a bump under light from one side: one flank brighter, the other darker, the texture kept."""
+    height, width = canvas.hw
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    angle = rng.uniform(0, 2 * math.pi)
+    flank = 2.3 * (x * math.cos(angle) + y * math.sin(angle)) * np.exp(1 - 2.5 * (x * x + y * y))
+    level = (10 + 45 * canvas.strength) * flank
+    return np.asarray(canvas.before + level[:, :, None], np.float32)
+
+
+def _roughened(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """The texture stronger than it should be, with grain of its own."""
+    flat = cv2.GaussianBlur(canvas.before, (0, 0), math.exp(rng.uniform(math.log(1.0), math.log(6.0))))
+    flat = np.asarray(flat, np.float32).reshape(canvas.before.shape)
+    grain = rng.standard_normal(canvas.hw, np.float32)
+    size = rng.uniform(0.0, 2.0)
+    if size > 0.4:
+        grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), size), np.float32) * np.float32(2 * size)
+    stronger = flat + (canvas.before - flat) * np.float32(1 + 3 * canvas.strength * rng.random())
+    return np.asarray(stronger + grain[:, :, None] * np.float32(4 + 26 * canvas.strength * rng.random()), np.float32)
+
+
+def _misplaced(rng: np.random.Generator, canvas: Canvas) -> _Float:
+    """What belongs there, but turned about its middle, or mirrored."""
+    height, width = canvas.hw
+    if rng.random() < 0.3:
+        return np.ascontiguousarray(canvas.before[:, ::-1] if rng.random() < 0.5 else canvas.before[::-1])
+    angle = float(rng.uniform(10, 350))
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, float(rng.uniform(0.85, 1.2)))
+    turned = cv2.warpAffine(canvas.before, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(turned, np.float32).reshape(canvas.before.shape)
+
+
 # (rng, canvas) -> (h, w, 3) float32; may leave 0 to 255
 FILLS: dict[str, Callable[[np.random.Generator, Canvas], _Float]] = {
     "texture": _texture,
@@ -110,6 +143,9 @@ FILLS: dict[str, Callable[[np.random.Generator, Canvas], _Float]] = {
     "stain": _stain,
     "erased": _erased,
     "warped": _warped,
+    "dented": _dented,
+    "roughened": _roughened,
+    "misplaced": _misplaced,
 }
 
 

@@ -1,4 +1,4 @@
-"""Where a synthetic defect goes: blobs, scratches, spots, smears and cracks, drawn from noise."""
+"""Where a synthetic defect goes: blobs, scratches, hairlines, cracks, spots, smears and bands, drawn from noise."""
 
 from __future__ import annotations
 
@@ -83,6 +83,34 @@ def _scratch(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shap
     return _lines([(path, thickness)], hw)
 
 
+def _hairline(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shape:
+    """A faint line a pixel wide, nearly straight, that fades in and out."""
+    side = min(hw)
+    length = min(max(area / 2, 0.15 * side), 1.2 * side)
+    steps = max(6, int(length / 4))
+    heading = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, 0.03, steps))
+    path = _walk(heading, length / steps)
+    path += rng.uniform(0.1, 0.9, 2) * (hw[1], hw[0]) - path[steps // 2]
+    line = _lines([(path, 1)], hw)
+    fading = value_noise(rng, line.alpha.shape, max(4.0, length / 4))
+    return Shape(line.top, line.left, line.alpha * np.clip(rng.uniform(0.4, 0.9) + fading - 0.5, 0, 1))
+
+
+def _band(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shape:
+    """A stripe from one side of the picture to the other: a missing thread, a streak of a roller."""
+    height, width = hw
+    down = bool(rng.random() < 0.5)
+    along, across = (height, width) if down else (width, height)
+    thickness = int(np.clip(area / along, 1, max(2, across // 12)))
+    reach = int(min(across, thickness + 2 * (1 + 0.03 * across * rng.random())))
+    drift = (value_noise(rng, (1, along), along / rng.uniform(0.5, 3))[0] - 0.5) * (reach - thickness)
+    middle = (reach - 1) / 2 + drift
+    offsets = np.abs(np.arange(reach, dtype=np.float32)[:, None] - middle[None])
+    alpha = np.asarray(np.clip((thickness + 1) / 2 - offsets, 0, 1), np.float32)
+    start = int(rng.integers(0, across - reach + 1))
+    return Shape(0, start, np.ascontiguousarray(alpha.T)) if down else Shape(start, 0, alpha)
+
+
 def _crack(rng: np.random.Generator, hw: tuple[int, int], area: float) -> Shape:
     """A ragged line that branches, thinner with every branch."""
     side = min(hw)
@@ -143,6 +171,8 @@ SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Shape]
     "spots": _spots,
     "smear": _smear,
     "crack": _crack,
+    "hairline": _hairline,
+    "band": _band,
 }
 
 

@@ -36,7 +36,9 @@ class Descriptors(nn.Module):
     """Pictures to descriptors on a grid; nothing in it learns."""
 
     colours: Tensor
+    first: Tensor
     smooth: Tensor
+    halve: Tensor
     derivatives: Tensor
 
     def __init__(self, step: int = 16) -> None:
@@ -52,11 +54,17 @@ class Descriptors(nn.Module):
         self.register_buffer("colours", opponents[:, :, None, None], persistent=False)
         line = torch.tensor([1.0, 2.0, 1.0]) / 4
         self.register_buffer("smooth", torch.outer(line, line)[None, None], persistent=False)
+        # Every other pixel of what `smooth` and the mean of two make.
+        wider = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("halve", torch.outer(wider, wider)[None, None], persistent=False)
         slope, bend = torch.tensor([-1.0, 0.0, 1.0]) / 2, torch.tensor([1.0, -2.0, 1.0])
         dx, dy = torch.outer(line, slope), torch.outer(slope, line)
         diagonals = [(dx + dy) / 2**0.5, (dx - dy) / 2**0.5]
         second = [torch.outer(line, bend), torch.outer(bend, line), 2 * torch.outer(slope, slope)]
         self.register_buffer("derivatives", torch.stack([dx, dy, *second, *diagonals])[:, None], persistent=False)
+        # All that the finest level asks of a picture, in one pass over it.
+        planes = torch.cat([F.pad(self.derivatives, (0, 1, 0, 1)), self.halve])
+        self.register_buffer("first", planes * opponents[0][None, :, None, None], persistent=False)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Describe pictures.
@@ -68,21 +76,25 @@ class Descriptors(nn.Module):
             (N, CHANNELS, H / step, W / step) float32: for each level seven logarithms of energies and, on the
             coarse ones, five signed means; then three colours.
         """
-        colours = F.conv2d(picture, self.colours)
-        lightness, found = colours[:, :1], []
-        for level in range(LEVELS):
-            derived = F.conv2d(F.pad(lightness, (1, 1, 1, 1), mode="replicate"), self.derivatives)
-            found.append(torch.log(self._pool(derived.abs(), level) + _ENERGY_FLOOR))
+        # A mean of energies needs no more than every other pixel of the finest level, where most of the time goes.
+        first = F.conv2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), self.first, stride=2)
+        found = [self._energies(first[:, :-1], 1)]
+        lightness = first[:, -1:]
+        for level in range(1, LEVELS):
+            padded = F.pad(lightness, (1, 1, 1, 1), mode="replicate")
+            derived = F.conv2d(padded, self.derivatives)
+            found.append(self._energies(derived, level))
             if level >= SIGNED_FROM:
                 found.append(self._pool(derived[:, :5], level))
-            lightness = F.avg_pool2d(self._blur(lightness), 2)
-        return torch.cat([*found, self._pool(colours, 0)], dim=1)
+            lightness = F.conv2d(padded, self.halve, stride=2)
+        return torch.cat([*found, F.conv2d(self._pool(picture, 0), self.colours)], dim=1)
+
+    def _energies(self, derived: Tensor, level: int) -> Tensor:
+        return torch.log(self._pool(derived.abs(), level) + _ENERGY_FLOOR)
 
     def _pool(self, planes: Tensor, level: int) -> Tensor:
-        """Take planes of a level to the grid, each place seeing a little of its neighbours."""
-        return self._blur(F.avg_pool2d(planes, self.step >> level))
-
-    def _blur(self, planes: Tensor) -> Tensor:
+        """Take planes of the resolution of a level to the grid, each place seeing a little of its neighbours."""
+        planes = F.avg_pool2d(planes, self.step >> level)
         kernel = self.smooth.expand(planes.shape[1], 1, 3, 3)
         return F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=planes.shape[1])
 

@@ -14,7 +14,8 @@ from aae_train.family import GenerativeModel
 from aae_train.head_judge import HeadJudge
 from aae_train.judge import DrawingJudge, Judge
 
-_CHUNK = 8
+_CHUNK_PX = 8 * 256 * 256
+"""What is looked at in one go."""
 
 
 class Detector(nn.Module):
@@ -32,7 +33,8 @@ class Detector(nn.Module):
 
 def make_detector(config: TrainConfig) -> Detector:
     """Make the networks of a run."""
-    judge = HeadJudge(config.input_hw) if config.head == "unet" else DrawingJudge()
+    size_hw = config.input_hw if config.tile is None else None
+    judge = HeadJudge(size_hw) if config.head == "unet" else DrawingJudge()
     return Detector(make_model(config), judge)
 
 
@@ -48,8 +50,9 @@ def measure_evidence(detector: Detector, images: NDArray[np.uint8]) -> NDArray[n
         (N, K, H/4, W/4) float32, not standardised.
     """
     device = next(detector.parameters()).device
+    chunk = max(1, _CHUNK_PX // (images.shape[1] * images.shape[2]))
     chunks = [
-        detector(to_pictures(images[start : start + _CHUNK], device)).float().cpu().numpy()
-        for start in range(0, len(images), _CHUNK)
+        detector(to_pictures(images[start : start + chunk], device)).float().cpu().numpy()
+        for start in range(0, len(images), chunk)
     ]
     return np.concatenate(chunks)

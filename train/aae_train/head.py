@@ -29,20 +29,28 @@ _HARD = 2.0
 _FOCAL, _OVERLAP = 4.0, 0.5
 
 
+_GAIN = 4.0
+"""Of the difference between picture and drawing, which hardly fills its range."""
+
+_REACH, _DEVIATION = 8.0, 0.5
+"""Deviations beyond are cut off, and what is left is scaled: the head must not depend on how far the unheard-of lies
+out."""
+
+
 class Head(nn.Module):
-    """Picture, drawing and deviations of descriptors to logits of a defect."""
+    """Picture, what the drawing lacks, and deviations of descriptors to logits of a defect."""
 
     def __init__(self, channels: int) -> None:
         """Make a head.
 
         Args:
-            channels: Of the deviations.
+            channels: Of the deviations, each of the two.
         """
         super().__init__()
         fine, middle, coarse = WIDTHS
         self.stem = nn.Sequential(_conv(6, STEM), nn.ReLU(), _conv(STEM, fine), nn.ReLU(), *_deeper(fine))
         self.down = _conv(fine, middle)
-        self.beside = start_layer(nn.Conv2d(channels, middle, 1), 2.0)
+        self.beside = start_layer(nn.Conv2d(2 * channels, middle, 1), 2.0)
         self.seen = nn.Sequential(nn.ReLU(), *_deeper(middle))
         self.bottom = nn.Sequential(_conv(middle, coarse), nn.ReLU(), *_deeper(coarse), *_deeper(coarse))
         self.up_coarse = start_layer(nn.ConvTranspose2d(coarse, middle, 2, stride=2), 1.0)
@@ -53,18 +61,20 @@ class Head(nn.Module):
         assert isinstance(last, nn.Conv2d) and last.bias is not None  # made in the line before
         nn.init.constant_(last.bias, _START_LOGIT)
 
-    def forward(self, picture: Tensor, drawn: Tensor, deviations: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, difference: Tensor, seen: Tensor, lacking: Tensor) -> Tensor:
         """Mark defects.
 
         Args:
             picture: (N, 3, H, W) in [-1, 1].
-            drawn: The same shape and range: what the part should look like.
-            deviations: (N, C, H/8, W/8), about unit variance on good pictures.
+            difference: The same shape: picture less what the part should look like.
+            seen: (N, C, H/8, W/8), deviations of the picture's descriptors, about unit variance on good pictures.
+            lacking: The same shape: those deviations less the drawing's.
 
         Returns:
             (N, 1, H/4, W/4) logits.
         """
-        fine = self.stem(torch.cat([picture, drawn], dim=1))
+        fine = self.stem(torch.cat([picture, _GAIN * difference], dim=1))
+        deviations = _DEVIATION * torch.cat([seen, lacking], dim=1).clamp(-_REACH, _REACH)
         middle = self.seen(self.down(fine) + self.beside(deviations))
         middle = self.joined(self.up_coarse(self.bottom(middle)) + middle)
         logits: Tensor = self.out(self.up_middle(middle) + fine)

@@ -2,12 +2,12 @@
 
     places:  how far the descriptors of a place lie from what is usual there. Needs no defects to learn from, so it does
              not care which kind comes; strong on what is coarse, or spread over an area
-    head:    the logit of a U-Net on picture, drawing and those deviations, trained on synthetic defects. Strong on what
-             is thin, faint or small, as far as synthetic defects are like real ones
+    head:    the logit of a U-Net on picture, drawing and the deviations of both, trained on synthetic defects. Strong
+             on what is thin, faint or small, as far as synthetic defects are like real ones
 
-Each is standardised by its largest values on good pictures (`place_statistics`), and the map is their sum: where both
-are a little suspicious, something is wrong. A witness that is sure of the good counts no further than `SUREST`, or one
-could silence the other.
+Each is standardised by its largest values on good pictures (`place_statistics`), and the map is their sum, the head
+counting twice: where both are a little suspicious, something is wrong. A witness that is sure of the good counts no
+further than `SUREST`, or one could silence the other.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ STEP = 8
 SUREST = -4.0
 """Lowest value of a witness, in spreads of its largest values on good pictures."""
 
-_REACH = 8.0
-"""Deviations beyond are cut off on the way into the head: it must not depend on how far the unheard-of lies out."""
+HEAD_WEIGHT = 2.0
+"""How much the head counts. On kinds of synthetic defects that were held out of training, four sets, image AUROC and
+pixel AP are 90.4 and 58.3 with 2, 89.4 and 53.1 with 1; alone, the head has 90.7 and 67.7, yet knows only what was
+drawn."""
 
 _CHUNK = 16
 
@@ -46,11 +48,11 @@ class HeadJudge(Judge):
     blur: Tensor
     enlarge: Tensor
 
-    def __init__(self, input_hw: tuple[int, int]) -> None:
-        """Make a judge for pictures of a size, multiples of 32."""
+    def __init__(self, input_hw: tuple[int, int] | None) -> None:
+        """Make a judge for pictures of a size, multiples of 32; None for one that takes pictures of any size."""
         super().__init__()
         self.describe = Descriptors(STEP)
-        self.places = PlaceGaussians(CHANNELS, (input_hw[0] // STEP, input_hw[1] // STEP))
+        self.places = PlaceGaussians(CHANNELS, input_hw and (input_hw[0] // STEP, input_hw[1] // STEP))
         self.head = Head(CHANNELS)
         self.register_buffer("blur", blur_kernel(self._blur_sigmas), persistent=False)
         line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
@@ -70,9 +72,9 @@ class HeadJudge(Judge):
     def step(self, pictures: Pictures, drawn: Tensor, players: Players) -> Losses:
         """Teach the head once."""
         with torch.no_grad():
-            deviations, _ = self.places(self.describe(pictures.shown))
+            seen, lacking = self._deviations(pictures.shown, drawn)
         with players.autocast():
-            logits = self._look(pictures.shown, drawn, deviations)
+            logits = self.head(pictures.shown, pictures.shown - drawn, seen, lacking)
         assert pictures.mask is not None  # vectors have none, and no judge either
         loss = head_loss(logits.float(), pictures.mask)
         players.descend("head", loss)
@@ -80,16 +82,19 @@ class HeadJudge(Judge):
 
     def evidence(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Measure distances of places and logits of the head, (N, 2, H/4, W/4)."""
-        deviations, distances = self.places(self.describe(picture))
+        seen, lacking = self._deviations(picture, drawn)
         # Twice the size, linearly between the places: a transposed convolution, which every runtime has.
-        distances = F.pad(distances, (1, 1, 1, 1), mode="replicate")
+        distances = F.pad(self.places.distances(seen), (1, 1, 1, 1), mode="replicate")
         distances = F.conv_transpose2d(distances, self.enlarge, stride=2, padding=3)
-        return blurred(torch.cat([distances, self._look(picture, drawn, deviations)], dim=1), self.blur)
+        logits = self.head(picture, picture - drawn, seen, lacking)
+        return blurred(torch.cat([distances, logits], dim=1), self.blur)
 
     def combine(self, standardised: Tensor) -> Tensor:
         """Add the witnesses."""
-        return standardised.clamp_min(SUREST).sum(dim=1)
+        places, head = standardised.clamp_min(SUREST).unbind(dim=1)
+        return places + HEAD_WEIGHT * head
 
-    def _look(self, picture: Tensor, drawn: Tensor, deviations: Tensor) -> Tensor:
-        logits: Tensor = self.head(picture, drawn, 0.5 * deviations.clamp(-_REACH, _REACH))
-        return logits
+    def _deviations(self, picture: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Find how far a picture's places lie from what is usual there, and from the drawing's places."""
+        seen = self.places(self.describe(picture))
+        return seen, seen - self.places(self.describe(drawn))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.errors import ConfigError
-from aae_train.augment import AugmentConfig, augment
+from aae_train.augment import AugmentConfig, augment, cut_tile
 from aae_train.synthetic import make_defect
 
 _ORDER, _CONTENT = 0, 1
@@ -69,6 +69,7 @@ class BatchLoader:
         ahead: int = 4,
         rank: int = 0,
         processes: int = 1,
+        tile: int | None = None,
     ) -> None:
         """Start working ahead.
 
@@ -85,6 +86,7 @@ class BatchLoader:
             ahead: Batches that are made or being made before they are asked for.
             rank: Which part of each batch to make, 0 to `processes` - 1.
             processes: Parts that each batch is cut into; divides `batch_size`.
+            tile: Side of the pieces that are cut out of the pictures, pixels; None gives whole ones.
 
         Raises:
             ConfigError: no pictures, or a number out of range.
@@ -105,6 +107,7 @@ class BatchLoader:
         self._batch_size = batch_size
         self._part = slice(rank * batch_size // processes, (rank + 1) * batch_size // processes)
         self._seed, self._stage = seed, stage
+        self._tile = tile
         self._augment_config = augment_config or AugmentConfig()
         self._defect_rate = defect_rate
         self._next_step = start_step
@@ -150,10 +153,10 @@ class BatchLoader:
         for place, number in enumerate(chosen, start=self._part.start):
             # A stream for each picture, so that a process makes its own without making the others'.
             rng = np.random.default_rng([self._seed, self._stage, _CONTENT, step, place])
-            good = augment(self._store[number], rng, self._augment_config)
+            good = augment(cut_tile(self._store[number], self._tile, rng), rng, self._augment_config)
             clean.append(good)
             if rng.random() < self._defect_rate:
-                foreign = self._store[int(rng.choice(self._indices))]
+                foreign = cut_tile(self._store[int(rng.choice(self._indices))], self._tile, rng)
                 defective, mask, _ = make_defect(good, rng, foreign)
             else:
                 defective, mask = good, np.zeros(good.shape[:2], np.uint8)

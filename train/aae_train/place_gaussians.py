@@ -38,21 +38,22 @@ class PlaceGaussians(nn.Module):
     scale: Tensor
     factors: Tensor
 
-    def __init__(self, channels: int, grid_hw: tuple[int, int]) -> None:
+    def __init__(self, channels: int, grid_hw: tuple[int, int] | None) -> None:
         """Make room for Gaussians.
 
         Args:
             channels: Of the descriptors.
-            grid_hw: Places down and across, even.
+            grid_hw: Places down and across, even; None for one Gaussian that serves all places of grids of any size.
         """
         super().__init__()
-        height, width = grid_hw
-        self.step = SHARED_STEP
+        height, width = grid_hw or (1, 1)
+        self.step = SHARED_STEP if grid_hw else 1
         while max(height, width) > MOST_COVARIANCES * self.step and not (
             height % (2 * self.step) or width % (2 * self.step)
         ):
             self.step *= 2
         blocks = (height // self.step) * (width // self.step)
+        self._everywhere = grid_hw is None
         self.register_buffer("whitening", torch.eye(channels))
         self.register_buffer("mean", torch.zeros(1, channels, height, width))
         self.register_buffer("scale", torch.ones(1, channels, 1, 1))
@@ -70,9 +71,9 @@ class PlaceGaussians(nn.Module):
         values = descriptors.double()
         relative = values - values.mean(dim=(2, 3), keepdim=True)
         overall = relative.mean(dim=(0, 2, 3), keepdim=True)
-        own_weight = count / (count + PRIOR_COUNT)
+        own_weight = 0.0 if self._everywhere else count / (count + PRIOR_COUNT)
         mean = own_weight * relative.mean(dim=0, keepdim=True) + (1 - own_weight) * overall
-        self.mean.copy_(mean)
+        self.mean.copy_(overall if self._everywhere else mean)
         self.scale.copy_((relative - mean).std(dim=(0, 2, 3), keepdim=True))
         away = values - mean - self._offset(values)
         # Over all places, means included: a direction in which places differ anyway needs a larger step to be odd.
@@ -86,23 +87,29 @@ class PlaceGaussians(nn.Module):
         self.whitening.copy_(whitening.T)
         self.factors.copy_(torch.linalg.cholesky(precision))
 
-    def forward(self, descriptors: Tensor) -> tuple[Tensor, Tensor]:
-        """Compare descriptors with what is usual.
-
-        Args:
-            descriptors: (N, C, h, w).
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Compare descriptors (N, C, h, w) with what is usual.
 
         Returns:
-            (N, C, h, w) deviations from the mean of the place, whitened over all places; and (N, 1, h, w) distances:
-            root mean square of the deviations whitened for the place, about 1 on good pictures.
+            (N, C, h, w) deviations from the mean of the place, whitened over all places.
         """
         away = descriptors - self.mean - self._offset(descriptors)
-        deviations = F.conv2d(away, self.whitening[:, :, None, None])
+        return F.conv2d(away, self.whitening[:, :, None, None])
+
+    def distances(self, deviations: Tensor) -> Tensor:
+        """Measure deviations (N, C, h, w) by how far each place varies in each direction.
+
+        Returns:
+            (N, 1, h, w): root mean square of the deviations whitened for the place, about 1 on good pictures.
+        """
+        if self._everywhere:
+            local = torch.einsum("nchw,ck->nkhw", deviations, self.factors[0].float())
+            return local.square().mean(dim=1, keepdim=True).sqrt()
         rows, columns = self.mean.shape[2] // self.step, self.mean.shape[3] // self.step
         local = self._blocks(deviations.permute(0, 2, 3, 1)) @ self.factors.float()  # (blocks, N * step^2, K)
         squares = local.square().mean(dim=2)
         squares = squares.view(rows, columns, -1, self.step, self.step).permute(2, 0, 3, 1, 4)
-        return deviations, squares.reshape(-1, 1, rows * self.step, columns * self.step).sqrt()
+        return squares.reshape(-1, 1, rows * self.step, columns * self.step).sqrt()
 
     def _offset(self, descriptors: Tensor) -> Tensor:
         """Find by how much a picture as a whole lies off the means, (N, C, 1, 1).
@@ -119,6 +126,8 @@ class PlaceGaussians(nn.Module):
 
     def _blocks(self, cells: Tensor) -> Tensor:
         """Gather (N, h, w, K) by covariance: (blocks, N * step * step, K)."""
+        if self._everywhere:
+            return cells.reshape(1, -1, cells.shape[3])
         rows, columns = self.mean.shape[2] // self.step, self.mean.shape[3] // self.step
         tiles = cells.reshape(-1, rows, self.step, columns, self.step, cells.shape[3])
         return tiles.permute(1, 3, 0, 2, 4, 5).reshape(rows * columns, -1, cells.shape[3])

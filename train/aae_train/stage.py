@@ -6,7 +6,7 @@ import copy
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae_detect.prior import Prior
-from aae_train.augment import AugmentConfig
+from aae_train.augment import AugmentConfig, cut_tile
 from aae_train.changes import MOST_PICTURES, learn_changes
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
 from aae_train.compute import to_pictures
@@ -29,6 +29,7 @@ from aae_train.phases import HEAD_PHASE, learning_rate_share, list_phases
 from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.select_score import SelectScore
+from aae_train.tile import for_whole_pictures
 
 EMA_DECAY = 0.995
 """The shipped weights are a running average over about 200 steps: calmer than any single step of two players."""
@@ -46,6 +47,9 @@ _FIRST_LOOK = 100
 
 _START_STREAM = 8
 """Keeps the numbers of the start apart from those of the steps."""
+
+_CUT_STREAM = 9
+"""Keeps the places of the tiles that are looked at first apart from those of the steps."""
 
 _FEWEST_EXAMPLES, _MOST_EXAMPLES = 240, 600
 """Good pictures of 256x256, changed ones among them, that the judge learns from before the first step; of larger ones
@@ -93,7 +97,11 @@ class StageTrainer:
     """Trains the model of one stage; can be stopped after any step and continued in another process."""
 
     def __init__(self, config: TrainConfig, stage: Stage, store: Store, prior: Prior, processes: Processes) -> None:
-        self.config, self.stage, self.processes = config, stage, processes
+        self.stage, self.processes = stage, processes
+        self._whole = config
+        # The networks are as large as what they learn from.
+        self.config = config if config.tile is None else replace(config, input_hw=(config.tile, config.tile))
+        config = self.config
         self._store, self._prior = store, prior
         device = processes.device
         torch.manual_seed(config.seed * 1000 + stage.number)  # every process starts with the same weights
@@ -183,6 +191,7 @@ class StageTrainer:
             augment_config=self.changes,
             defect_rate=0.0,
             ahead=1,
+            tile=self.config.tile,
         ) as loader:
             good = next(loader).clean
         self.judge.prepare(to_pictures(good, self.processes.device), min(count, shown))
@@ -199,6 +208,7 @@ class StageTrainer:
             defect_rate=self.config.defect_rate,
             rank=self.processes.rank,
             processes=self.processes.count,
+            tile=self.config.tile,
         )
 
     def _step(self, batch: Batch, done: float) -> Losses:
@@ -240,15 +250,16 @@ class StageTrainer:
         return ends[progress.phase] - phases[progress.phase].share, ends[progress.phase]
 
     def chosen(self) -> Detector:
-        """Return the networks to ship: the best checkpoint by the select score, else the average of the last steps."""
+        """Return the detector to ship: the best checkpoint by the select score, else the average of the last steps."""
         if self._best:
             self.average.load_state_dict(self._best)
-        return self.average
+        return for_whole_pictures(self.average, self._whole)
 
     def _pictures(self, most: int) -> NDArray[np.uint8]:
-        """Return training pictures, evenly spread, (N, H, W, 3) uint8."""
+        """Return training pictures, evenly spread, or a tile of each; (N, H, W, 3) uint8."""
         places = np.linspace(0, len(self.stage.train) - 1, min(most, len(self.stage.train))).astype(int)
-        return np.stack([self._store[self.stage.train[place]] for place in places])
+        rng = np.random.default_rng([self.config.seed, self.stage.number, _CUT_STREAM])
+        return np.stack([cut_tile(self._store[self.stage.train[place]], self.config.tile, rng) for place in places])
 
     def _share_done(self) -> float:
         if self.config.steps is not None:
@@ -275,7 +286,7 @@ class StageTrainer:
         if select_score is None or due <= progress.selections_done or not self.phases[progress.phase].selects:
             return
         progress.selections_done = due
-        score = self.processes.lead(lambda: select_score.measure(self.average))
+        score = self.processes.lead(lambda: select_score.measure(for_whole_pictures(self.average, self._whole)))
         progress.history.append({"step": progress.step, "select_score": score})
         if progress.best_score is None or score > progress.best_score:
             progress.best_score, progress.best_step = score, progress.step
