@@ -27,7 +27,7 @@ from aae_detect.bench.machine import describe_machine, list_versions
 from aae_detect.bench.report import to_json
 from aae_detect.whole_file import write_whole
 from aae_export.cli import main as export
-from aae_train import defect_fills, defect_shapes, head_judge, stage
+from aae_train import defect_fills, defect_shapes, head_judge, stage_pictures
 from aae_train.changes import ANY_CAMERA
 from aae_train.cli import main as train
 from aae_train.head_judge import SUREST, HeadJudge
@@ -88,7 +88,7 @@ def _no_deviations() -> Iterator[Any]:
 
 
 def _no_learned_changes() -> Iterator[Any]:
-    yield patch.object(stage, "learn_changes", lambda _: ANY_CAMERA)
+    yield patch.object(stage_pictures, "learn_changes", lambda _: ANY_CAMERA)
 
 
 def _fewer_kinds() -> Iterator[Any]:

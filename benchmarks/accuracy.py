@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from aae_detect.bench.dataset import list_labelled_sets
 
+_FORETOLD = ("image_auroc", "pixel_ap", "aupro_30")
 _MEAN_KEYS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30", "aupro_05")
 
 
@@ -109,11 +112,32 @@ def _write(target: Path, command: str, rows: list[dict[str, Any]]) -> None:
         for key in _MEAN_KEYS
         if all(row[key] is not None for row in rows)
     }
-    document = {"command": command, "date": time.strftime("%Y-%m-%d"), "rows": rows, "mean": mean}
+    document = {
+        "command": command,
+        "date": time.strftime("%Y-%m-%d"),
+        "rows": rows,
+        "mean": mean,
+        "select_score_rank_correlation": _rank_correlations(rows),
+    }
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     partial.write_text(json.dumps(document, indent=1) + "\n")
     os.replace(partial, target)
+
+
+def _rank_correlations(rows: list[dict[str, Any]]) -> dict[str, float | int]:
+    """Say how well the synthetic defects of training foretell real figures: Spearman's rho over rows that have both."""
+    selected = [row for row in rows if row["training"]["select_score"] is not None and row["pixel_ap"] is not None]
+    if len({row["set"] for row in selected}) < 3:
+        return {"rows": len(selected)}
+    score = _ranks([row["training"]["select_score"] for row in selected])
+    found = {key: float(np.corrcoef(score, _ranks([row[key] for row in selected]))[0, 1]) for key in _FORETOLD}
+    return {"rows": len(selected), **found}
+
+
+def _ranks(values: list[float]) -> NDArray[np.float64]:
+    array = np.asarray(values)
+    return np.asarray([(array < value).sum() + (array == value).sum() / 2 for value in array], np.float64)
 
 
 if __name__ == "__main__":

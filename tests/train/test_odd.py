@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aae_detect.demo import DemoCamera
-from aae_train.odd import MOST_PICTURES, ODD, rank_odd_ones
+from aae_train.odd import MOST_PICTURES, ODD, OddOnes, rank_again, rank_odd_ones
 from aae_train.synthetic import make_defect
 
 
@@ -50,6 +50,15 @@ def test_only_the_pictures_that_are_named_to_it_are_compared() -> None:
     pictures[11] = 255 - pictures[11]
     numbers = [number for number in range(30) if number != 11]
     assert sorted(rank_odd_ones(pictures, numbers).numbers) == numbers
+
+
+def test_what_a_detector_sees_counts_as_much_as_how_pictures_compare() -> None:
+    odd = OddOnes((4, 2, 0, 3, 1), (7.0, 1.0, 0.0, -0.5, -1.0))
+    again = rank_again(odd, [5.0, 4.8, 5.1, 9.0, 5.2])  # of picture 4, 2, 0, 3, 1
+    assert again.numbers[:2] == (3, 4)
+    assert again.oddness[1] == 7.0
+    assert again.named == (3, 4)
+    assert list(again.oddness) == sorted(again.oddness, reverse=True)
 
 
 def test_of_very_few_pictures_none_is_called_odd() -> None:

@@ -6,7 +6,7 @@ statistics of the other folds' pictures, judges what it never saw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aae_train.calibration import Threshold
+from aae_train.loader import Store
 from aae_train.place_statistics import PlaceStatistics
 
-_CHUNK = 8
+_CHUNK_PX = 8 * 256 * 256
+"""What is looked at in one go."""
 
 
 class Answers(NamedTuple):
@@ -62,6 +64,25 @@ class Calibrated:
     held_out: tuple[HeldOut, ...]
 
 
+def score_each(calibrated: Calibrated, numbers: Sequence[int], store: Store) -> list[float]:
+    """Score good pictures, by detectors that have not learned from them wherever there is one.
+
+    Args:
+        calibrated: The detectors.
+        numbers: The pictures.
+        store: All pictures.
+    """
+    known = {
+        number: float(score)
+        for group in calibrated.held_out
+        for number, score in zip(group.numbers, group.scores, strict=True)
+    }
+    return [
+        known[number] if number in known else float(calibrated.detect(store[number][np.newaxis]).scores[0])
+        for number in numbers
+    ]
+
+
 def detect_by(detector: nn.Module) -> Detect:
     """Return a detector as a function of pictures.
 
@@ -72,9 +93,10 @@ def detect_by(detector: nn.Module) -> Detect:
 
     @torch.no_grad()
     def detect(images: NDArray[np.uint8]) -> Answers:
+        chunk = max(1, _CHUNK_PX // (images.shape[1] * images.shape[2]))
         chunks = [
-            [answer.cpu().numpy() for answer in detector(torch.from_numpy(images[start : start + _CHUNK]).to(device))]
-            for start in range(0, len(images), _CHUNK)
+            [answer.cpu().numpy() for answer in detector(torch.from_numpy(images[start : start + chunk]).to(device))]
+            for start in range(0, len(images), chunk)
         ]
         return Answers(*(np.concatenate(answers) for answers in zip(*chunks, strict=True)))
 

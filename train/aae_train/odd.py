@@ -65,11 +65,27 @@ def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
     low, high = _POWERS
     power = float(np.clip(len(chosen) / _PICTURES_A_POWER, low, high))
     together = (unusual**power).mean(axis=(1, 2)) ** (1 / power)
-    middle = np.median(together)
-    spread = 1.4826 * np.median(np.abs(together - middle)) + 1e-3 * middle + 1e-12
-    oddness = (together - middle) / spread
+    oddness = _standardise(together)
     order = np.argsort(-oddness, kind="stable")
     return OddOnes(tuple(chosen[i] for i in order), tuple(round(float(oddness[i]), 2) for i in order))
+
+
+def rank_again(odd: OddOnes, scores: Sequence[float]) -> OddOnes:
+    """Rank again when there is a detector: what it sees counts as much as how the pictures compare with each other.
+
+    Args:
+        odd: From `rank_odd_ones`.
+        scores: Anomaly scores of its pictures, in its order.
+    """
+    oddness = np.maximum(odd.oddness, _standardise(np.asarray(scores, np.float64)))
+    order = np.argsort(-oddness, kind="stable")
+    return OddOnes(tuple(odd.numbers[i] for i in order), tuple(round(float(oddness[i]), 2) for i in order))
+
+
+def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-3 * abs(middle) + 1e-12
+    return np.asarray((values - middle) / spread)
 
 
 def _step(shape: tuple[int, ...]) -> int:

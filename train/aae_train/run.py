@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,17 @@ from typing import Any
 from aae_detect.errors import ConfigError
 from aae_detect.prior import Prior
 from aae_detect.whole_file import write_whole
-from aae_train.alike import count_twins
 from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
 from aae_train.held_out import Calibrated
-from aae_train.odd import OddOnes, rank_odd_ones
-from aae_train.odd_sheet import odd_sheet
+from aae_train.look_through import look_again, look_through, write_odd_ones
 from aae_train.processes import Processes
 from aae_train.report.document import write_report
 from aae_train.report.measure import Examined
 from aae_train.run_folder import (
     MODEL_FILE,
-    ODD_FILES,
     PRIOR_FILE,
     REPORT_FILE,
     fold_file,
@@ -38,9 +35,6 @@ from aae_train.shared_pictures import check_shares, read_shared_pictures
 from aae_train.smallest_spot import measure_smallest_spot
 from aae_train.split import Split, split_pictures
 from aae_train.stage import Listener, Stage, StageTrainer
-
-FEW = 20
-"""Good pictures below which the user is told so."""
 
 FOLDS_SHARE = 0.5
 """Share of the time that the models of a cross-fit have together; the other half is for the one that ships."""
@@ -81,33 +75,13 @@ class Run:
             self.warn(warning)
         self.split = self.processes.lead(lambda: self._find_split(validation_count))
         # Everywhere, though the leader would do: reading many large pictures takes longer than the others wait for it.
-        self.odd = self.processes.together(self._look_through)
+        self.odd = self.processes.together(lambda: look_through(self.pictures.store, self.names, self.warn))
         self.stages = _stages(self.split)
 
     def warn(self, text: str) -> None:
         """Tell the user, and keep it for `metrics.json`."""
         self.warnings.append(text)
         self._say(text)
-
-    def _look_through(self) -> OddOnes:
-        """Compare the good pictures with each other, and tell what the user can do about them."""
-        store, numbers = self.pictures.store, range(len(self.names))
-        if len(numbers) < FEW:
-            self.warn(
-                f"only {len(numbers)} good pictures: enough to find what is far from all of them, too few to know how "
-                f"much good parts vary; {FEW} are a start, a hundred better"
-            )
-        twins, compared = count_twins(store, numbers)
-        if 2 * twins > compared:
-            self.warn(
-                f"{twins} of {compared} good pictures are nearly the same as another one: many pictures of few parts "
-                "teach what few pictures teach, and the threshold will be too low for other parts; add pictures of "
-                "other parts, taken at other times"
-            )
-        odd = rank_odd_ones(store, numbers)
-        if odd.named:
-            self.warn(_name_odd_ones(odd, self.names))
-        return odd
 
     def train(self, stop: Callable[[], bool], listener: Listener) -> bool:
         """Train every model of the run that is not finished yet, then finish the folder.
@@ -158,11 +132,7 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         write_whole(self.out / "split.json", self.split.to_json(self.names))
         write_whole(self.out / "config.json", self.config.to_json())
-        if self.odd.numbers:
-            ranking = zip(self.odd.numbers, self.odd.oddness, strict=True)
-            rows = [{"picture": self.names[number], "deviation": oddness} for number, oddness in ranking]
-            write_json(self.out / ODD_FILES[0], rows)
-            odd_sheet(self.odd, self.pictures.store, self.names, self.out / ODD_FILES[1])
+        write_odd_ones(self.odd, self.pictures.store, self.names, self.out)
         if self.config.prior == CUSTOM:
             write_prior(self.out, self.prior)
 
@@ -185,6 +155,8 @@ class Run:
         threshold = calibrated.threshold
         if threshold.warning:
             self.warn(threshold.warning)
+        self.odd = look_again(self.odd, calibrated, self.pictures.store, self.names, self.warn)
+        write_odd_ones(self.odd, self.pictures.store, self.names, self.out)
         finisher.draw_contact_sheet(calibrated)
         training_curves(history, self.out / "training_curves.png")
         health = finisher.examine(model, self.prior, trainer.progress)
@@ -215,14 +187,6 @@ class Run:
 def _budgeted(config: TrainConfig, share: float) -> TrainConfig:
     """Give a stage its share of the time, which is for the whole run; steps are for each model."""
     return config if config.minutes is None else replace(config, minutes=config.minutes * share)
-
-
-def _name_odd_ones(odd: OddOnes, names: Sequence[str]) -> str:
-    count, named = len(odd.named), ", ".join(names[number] for number in odd.named)
-    return (
-        f"{count} of the good pictures look{'s' * (count == 1)} unlike the rest: {named}; {ODD_FILES[1]} in the "
-        "run folder shows them; take out what is defective, and add more pictures of what is good and rare"
-    )
 
 
 def _find_prior(config: TrainConfig, out: Path, given: Prior | None) -> Prior:

@@ -21,9 +21,10 @@ def describe(run: Run) -> str:
         parts = f"{len(split.train)} train, {len(split.select)} select, {len(split.calibrate)} calibrate"
     budget = f"{config.steps} steps each" if config.steps is not None else f"{config.minutes:g} minutes in all"
     height, width = config.input_hw
+    tiles = f" in tiles of {config.tile}x{config.tile}" if config.tile is not None else ""
     lines = [
         f"data      {config.data}: {len(run.names)} good pictures ({parts})",
-        f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}, "
+        f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}{tiles}, "
         f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior, "
         f"{'no' if config.head == 'none' else config.head} head",
         f"training  {len(run.stages)} model{'s' * (len(run.stages) > 1)}, {budget}, batch {config.batch_size}, "

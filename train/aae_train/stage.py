@@ -12,23 +12,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from aae_detect.prior import Prior
-from aae_train.augment import AugmentConfig, cut_tile
-from aae_train.changes import MOST_PICTURES, learn_changes
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
 from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector
 from aae_train.draw import Draw
 from aae_train.family import Losses, Pictures
-from aae_train.loader import Batch, BatchLoader, Store
+from aae_train.loader import Batch, Store
 from aae_train.phases import HEAD_PHASE, learning_rate_share, list_phases
 from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.select_score import SelectScore
+from aae_train.stage_pictures import StagePictures
 from aae_train.tile import for_whole_pictures
 
 EMA_DECAY = 0.995
@@ -39,23 +37,9 @@ SELECTIONS = 10
 
 CHECKPOINT_SECONDS = 60.0
 HISTORY_EVERY = 10
-_MOST_FIRST = 32
-"""Pictures that the weights are scaled to."""
-
-_FIRST_LOOK = 100
-"""Keeps what the judge is shown apart from the batches of the stages."""
 
 _START_STREAM = 8
 """Keeps the numbers of the start apart from those of the steps."""
-
-_CUT_STREAM = 9
-"""Keeps the places of the tiles that are looked at first apart from those of the steps."""
-
-_FEWEST_EXAMPLES, _MOST_EXAMPLES = 240, 600
-"""Good pictures of 256x256, changed ones among them, that the judge learns from before the first step; of larger ones
-fewer, as all of them have to be in memory at once."""
-
-_LEAST_EXAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -102,19 +86,20 @@ class StageTrainer:
         # The networks are as large as what they learn from.
         self.config = config if config.tile is None else replace(config, input_hw=(config.tile, config.tile))
         config = self.config
-        self._store, self._prior = store, prior
+        self._prior = prior
         device = processes.device
         torch.manual_seed(config.seed * 1000 + stage.number)  # every process starts with the same weights
         detector = make_detector(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.detector: Detector = detector
         self.model, self.judge = self.detector.model, self.detector.judge
-        first = to_pictures(self._pictures(_MOST_FIRST), device)
+        self._pictures = StagePictures(store, stage.train, stage.number, config, processes)
+        self.changes = self._pictures.changes
+        first = self._pictures.first()
         rng = np.random.default_rng([config.seed, stage.number, _START_STREAM])
         samples = prior.sample_codes(len(first), self.model.prior_chw, rng)
         self.model.start(first, torch.from_numpy(samples).to(device))
-        self.changes: AugmentConfig = processes.lead(lambda: learn_changes(self._pictures(MOST_PICTURES)))
         if self.judge.learns:
-            self._prepare_judge()
+            self.judge.prepare(*self._pictures.good_examples())
         self.phases = list_phases(self.model.phases, self.judge.learns)
         self.average: Detector = copy.deepcopy(self.detector).requires_grad_(False)
         players = self.model.players(config) | self.judge.players(config)
@@ -156,7 +141,7 @@ class StageTrainer:
             False where it was stopped before the end; the checkpoint is written then.
         """
         progress = self.progress
-        with self._loader() as loader:
+        with self._pictures.batches(progress.step) as loader:
             self.save(checkpoint)
             last, saved = time.monotonic(), progress.seconds
             while (done := self._share_done()) < 1.0:
@@ -175,41 +160,6 @@ class StageTrainer:
                 if stopped:
                     return False
         return True
-
-    def _prepare_judge(self) -> None:
-        """Show the judge good pictures, changed as they will be in training."""
-        count = len(self.stage.train)
-        height, width = self.config.input_hw
-        most = max(_LEAST_EXAMPLES, min(_MOST_EXAMPLES, _MOST_EXAMPLES * 256**2 // (height * width)))
-        shown = min(most, max(_FEWEST_EXAMPLES, 2 * count))
-        with BatchLoader(
-            self._store,
-            self.stage.train,
-            batch_size=shown,
-            seed=self.config.seed,
-            stage=self.stage.number + _FIRST_LOOK,
-            augment_config=self.changes,
-            defect_rate=0.0,
-            ahead=1,
-            tile=self.config.tile,
-        ) as loader:
-            good = next(loader).clean
-        self.judge.prepare(to_pictures(good, self.processes.device), min(count, shown))
-
-    def _loader(self) -> BatchLoader:
-        return BatchLoader(
-            self._store,
-            self.stage.train,
-            batch_size=self.config.batch_size,
-            seed=self.config.seed,
-            start_step=self.progress.step,
-            stage=self.stage.number,
-            augment_config=self.changes,
-            defect_rate=self.config.defect_rate,
-            rank=self.processes.rank,
-            processes=self.processes.count,
-            tile=self.config.tile,
-        )
 
     def _step(self, batch: Batch, done: float) -> Losses:
         """Take one step with a share of the budget done, 0 to 1."""
@@ -254,12 +204,6 @@ class StageTrainer:
         if self._best:
             self.average.load_state_dict(self._best)
         return for_whole_pictures(self.average, self._whole)
-
-    def _pictures(self, most: int) -> NDArray[np.uint8]:
-        """Return training pictures, evenly spread, or a tile of each; (N, H, W, 3) uint8."""
-        places = np.linspace(0, len(self.stage.train) - 1, min(most, len(self.stage.train))).astype(int)
-        rng = np.random.default_rng([self.config.seed, self.stage.number, _CUT_STREAM])
-        return np.stack([cut_tile(self._store[self.stage.train[place]], self.config.tile, rng) for place in places])
 
     def _share_done(self) -> float:
         if self.config.steps is not None:

@@ -171,9 +171,9 @@ def _odd(examined: Examined) -> list[str]:
     return [
         "<h2>Good pictures least like the others</h2>",
         note(
-            f"Compared with each other before any training, all {len(odd.numbers)} of them. {found}: the number is how "
-            f"far a picture lies from the others, in standard deviations, and {ODD:g} is far. What is defective among "
-            "them teaches the model that such defects are good: take it out and train again."
+            f"All {len(odd.numbers)} of them, compared with each other, and seen by the detector. {found}: the number "
+            f"is how far a picture lies from the others in either, in standard deviations, and {ODD:g} is far. What is "
+            "defective among them teaches the model that such defects are good: take it out and train again."
         ),
         plain_tiles(pictures),
     ]
