@@ -11,7 +11,7 @@ from aae_train.descriptors import CHANNELS
 from aae_train.detector import make_detector, measure_evidence
 from aae_train.family import Pictures
 from aae_train.head import Head, head_loss
-from aae_train.head_judge import HEAD_WEIGHT, SUREST, HeadJudge
+from aae_train.head_judge import ALARM, HEAD_WEIGHT, SUREST, HeadJudge
 from aae_train.loader import BatchLoader
 from aae_train.place_statistics import fit_statistics
 from aae_train.players import Players
@@ -98,10 +98,16 @@ def test_the_places_alone_see_a_texture_that_is_not_there_on_good_pictures() -> 
 
 
 def test_witnesses_add_up_and_none_silences_the_other() -> None:
-    standardised = torch.tensor([3.0, -50.0]).view(1, 2, 1, 1).repeat(1, 1, 4, 4)
-    combined = HeadJudge(HW).combine(standardised)
-    assert combined.shape == (1, 4, 4)
-    assert float(combined[0, 0, 0]) == pytest.approx(3.0 + HEAD_WEIGHT * SUREST)
+    def combine(places: float, head: float) -> float:
+        combined = HeadJudge(HW).combine(torch.tensor([places, head]).view(1, 2, 1, 1).repeat(1, 1, 4, 4))
+        assert combined.shape == (1, 4, 4)
+        return float(combined[0, 0, 0])
+
+    assert combine(3.0, 1.0) == pytest.approx(3.0 + HEAD_WEIGHT)
+    assert combine(3.0, -50.0) == pytest.approx(3.0 + HEAD_WEIGHT * SUREST)
+    assert combine(-50.0, 3.0) == pytest.approx(SUREST + HEAD_WEIGHT * 3.0)
+    # A place that is far out is an alarm, whatever the head says, and further out is a louder one; but not by much.
+    assert ALARM + HEAD_WEIGHT * SUREST < combine(30.0, -50.0) < combine(90.0, -50.0) < combine(ALARM, 0.0) + 2
 
 
 @pytest.mark.parametrize(("head", "kinds"), [("unet", 2), ("none", 2)])

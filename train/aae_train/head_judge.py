@@ -6,8 +6,9 @@
              on what is thin, faint or small, as far as synthetic defects are like real ones
 
 Each is standardised by its largest values on good pictures (`place_statistics`), and the map is their sum, the head
-counting twice: where both are a little suspicious, something is wrong. A witness that is sure of the good counts no
-further than `SUREST`, or one could silence the other.
+counting twice: where both are a little suspicious, something is wrong. Neither may silence the other, so being sure of
+the good counts no further than `SUREST`. Nor may the places drown the head: at a place where good parts never vary, a
+part that lies a little aside is dozens of spreads away, so what is above `ALARM` counts by its logarithm.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from aae_train.players import Player, Players
 STEP = 8
 """Pixels a side of a place."""
 
-SUREST = -4.0
-"""Lowest value of a witness, in spreads of its largest values on good pictures."""
+SUREST, ALARM = -2.0, 4.0
+"""In spreads of a witness's largest values on good pictures. On kinds of synthetic defects that were held out of
+training, four sets, pixel AP is 66.3 with the alarm and 60.6 without, image AUROC the same."""
 
 HEAD_WEIGHT = 2.0
 """How much the head counts. On kinds of synthetic defects that were held out of training, four sets, image AUROC and
@@ -92,6 +94,7 @@ class HeadJudge(Judge):
     def combine(self, standardised: Tensor) -> Tensor:
         """Add the witnesses."""
         places, head = standardised.clamp_min(SUREST).unbind(dim=1)
+        places = places.clamp_max(ALARM) + torch.log1p((places - ALARM).clamp_min(0.0))
         return places + HEAD_WEIGHT * head
 
     def _deviations(self, picture: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:

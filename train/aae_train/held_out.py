@@ -78,7 +78,7 @@ def score_each(calibrated: Calibrated, numbers: Sequence[int], store: Store) -> 
         for number, score in zip(group.numbers, group.scores, strict=True)
     }
     return [
-        known[number] if number in known else float(calibrated.detect(store[number][np.newaxis]).scores[0])
+        known[number] if number in known else float(calibrated.detect(np.stack([store[number]])).scores[0])
         for number in numbers
     ]
 

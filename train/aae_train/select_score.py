@@ -14,7 +14,9 @@ from aae_train.loader import Store
 from aae_train.place_statistics import fit_statistics
 from aae_train.synthetic import make_defect
 
-MOST_PICTURES = 32
+FEWEST_PICTURES, MOST_PICTURES = 8, 32
+"""Of 256x256; of larger ones fewer, as all of them are looked at ten times in a run."""
+
 _SEED = 20240
 
 
@@ -28,7 +30,9 @@ class SelectScore:
             store: All pictures.
             select: Those of the select part, at least one; at most 32 of them are used.
         """
-        chosen = [select[i] for i in np.linspace(0, len(select) - 1, min(MOST_PICTURES, len(select))).astype(int)]
+        height, width = store[select[0]].shape[:2]
+        most = max(FEWEST_PICTURES, min(MOST_PICTURES, MOST_PICTURES * 256**2 // (height * width)))
+        chosen = [select[i] for i in np.linspace(0, len(select) - 1, min(most, len(select))).astype(int)]
         self._good = np.stack([store[i] for i in chosen])
         defective, masks = [], []
         for place, picture in enumerate(self._good):
