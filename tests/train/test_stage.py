@@ -76,8 +76,7 @@ def test_without_a_head_the_drawer_has_all_the_time(tmp_path: Path) -> None:
 def test_the_judge_knows_good_pictures_before_the_first_step() -> None:
     """The places' Gaussians are fitted: distances of good pictures are about 1."""
     trainer = make_trainer("unet")
-    first = trainer._pictures(8)
-    picture = torch.from_numpy(first).permute(0, 3, 1, 2).float() / 127.5 - 1
+    picture = trainer._pictures.first()[:8]
     with torch.no_grad():
         assert 0.3 < float(trainer.judge.evidence(picture, picture)[:, 0].mean()) < 1.5
 
