@@ -105,6 +105,7 @@ VARIANTS = (
     Variant("head does not see the deviations", _no_deviations),
     Variant("changes not learned from the good pictures", _no_learned_changes),
     Variant("no cracks, erased or warped places", _fewer_kinds),
+    Variant("first weights by chance (--start scratch)", _nothing, ("--start", "scratch")),
     Variant("difference of picture and drawing (--head none)", _nothing, ("--head", "none")),
 )
 

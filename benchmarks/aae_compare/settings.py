@@ -90,6 +90,7 @@ class CompareSettings:
                 prior=self.prior,
                 latent=self.latent,
                 head="none",  # a head would find what a family's drawing does not show
+                start="scratch",  # the drawn starting point is an autoencoder's, and fits some families only
                 input_hw=self.input_hw,
                 seed=seed,
                 steps=self.steps,

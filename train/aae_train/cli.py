@@ -91,6 +91,13 @@ class _Size(click.ParamType[tuple[int, int]]):
     help="What looks at picture and drawing: a network trained on synthetic defects, or only their difference.",
 )
 @click.option(
+    "--start",
+    type=click.Choice(["drawn", "scratch"]),
+    default="drawn",
+    show_default=True,
+    help="First weights: taught on pictures that this project has drawn itself, or by chance.",
+)
+@click.option(
     "--adversarial-loss",
     type=click.Choice(["relativistic", "non-saturating"]),
     default="relativistic",
@@ -154,6 +161,7 @@ def main(
     prior: str,
     latent: str | None,
     head: str,
+    start: str,
     adversarial_loss: str,
     size: tuple[int, int],
     tile: int | None,
@@ -190,6 +198,7 @@ def main(
             prior=prior,
             latent=latent,
             head=head,  # type: ignore[arg-type]
+            start=start,  # type: ignore[arg-type]
             adversarial_loss=adversarial_loss,  # type: ignore[arg-type]
             # The pictures' own size is known when they have been found, see `_settle`.
             input_hw=size if tile is None or "size" in typed else (tile, tile),

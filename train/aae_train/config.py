@@ -17,6 +17,8 @@ from aae_train.posterior import ENCODERS, EncoderKind
 
 Head = Literal["unet", "none"]
 HEADS: tuple[Head, ...] = get_args(Head)
+Start = Literal["drawn", "scratch"]
+STARTS: tuple[Start, ...] = get_args(Start)
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 Precision = Literal["auto", "fp32", "bf16"]
@@ -72,6 +74,9 @@ class TrainConfig:
     head: Head = "unet"
     """Who judges picture and drawing: a network that is trained on synthetic defects, with descriptors of places; or
     the difference alone."""
+
+    start: Start = "drawn"
+    """Weights to start from: those that drawn products have taught (`starting_point`), or chance."""
 
     adversarial_loss: AdversarialLoss = "relativistic"
     """Of GAN and AAE. `non-saturating` is the paper's, without penalties; the relativistic one stays stable."""
@@ -140,6 +145,7 @@ class TrainConfig:
                 f"--latent {self.latent!r} is neither grid nor a number from 1 to {MOST_LATENT}",
             ),
             (self.head in HEADS, f"--head {self.head!r} is none of {', '.join(HEADS)}"),
+            (self.start in STARTS, f"--start {self.start!r} is none of {', '.join(STARTS)}"),
             (
                 self.adversarial_loss in ADVERSARIAL_LOSSES,
                 f"--adversarial-loss {self.adversarial_loss!r} is none of {', '.join(ADVERSARIAL_LOSSES)}",

@@ -27,6 +27,7 @@ from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.select_score import SelectScore
 from aae_train.stage_pictures import StagePictures
+from aae_train.starting_point import take_starting_point
 from aae_train.tile import for_whole_pictures
 
 EMA_DECAY = 0.995
@@ -100,6 +101,8 @@ class StageTrainer:
         self.model.start(first, torch.from_numpy(samples).to(device))
         if self.judge.learns:
             self.judge.prepare(*self._pictures.good_examples())
+        if config.start == "drawn":
+            take_starting_point(self.detector)
         self.phases = list_phases(self.model.phases, self.judge.learns)
         self.average: Detector = copy.deepcopy(self.detector).requires_grad_(False)
         players = self.model.players(config) | self.judge.players(config)

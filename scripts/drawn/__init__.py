@@ -1,0 +1,1 @@
+"""What the starting point is trained on: products that nobody makes, drawn by chance."""
