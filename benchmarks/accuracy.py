@@ -49,11 +49,12 @@ def main(data: Path, set_names: str | None, seeds: int, minutes: float, work: Pa
                 continue
             row = _measure(data / name, seed, minutes, work / f"{name}-{seed}")
             rows.append({"set": name, "seed": seed, "minutes": minutes, **row})
-            _write(target, command, rows)
+            # Sets may be measured with several calls, of more seeds here than there.
+            document["commands"] = sorted({*document.get("commands", []), command})
+            _write(target, document["commands"], rows)
             click.echo(
                 f"{name:20s} seed {seed}: image AUROC {row['image_auroc']:.3f}, pixel AUROC {row['pixel_auroc']}"
             )
-    _write(target, command, rows)
 
 
 def _measure(data: Path, seed: int, minutes: float, run: Path) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def _measure(data: Path, seed: int, minutes: float, run: Path) -> dict[str, Any]
         "training": {key: metrics[key] for key in ("steps", "training_seconds", "pictures", "select_score", "latent")},
         "calibration": metrics["calibration"],
         "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 
@@ -102,7 +104,7 @@ def _commit() -> str:
     return answer.stdout.strip()
 
 
-def _write(target: Path, command: str, rows: list[dict[str, Any]]) -> None:
+def _write(target: Path, commands: list[str], rows: list[dict[str, Any]]) -> None:
     """Write all rows and the mean over sets, each set's seeds averaged first."""
     by_set: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -113,8 +115,7 @@ def _write(target: Path, command: str, rows: list[dict[str, Any]]) -> None:
         if all(row[key] is not None for row in rows)
     }
     document = {
-        "command": command,
-        "date": time.strftime("%Y-%m-%d"),
+        "commands": commands,
         "rows": rows,
         "mean": mean,
         "select_score_rank_correlation": _rank_correlations(rows),
