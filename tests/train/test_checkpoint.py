@@ -1,3 +1,7 @@
+import itertools
+import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,3 +77,31 @@ def test_the_random_state_is_part_of_it() -> None:
     torch.rand(100)
     unpack_training(packed, model, players)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_reader_finds_a_whole_file_while_others_take_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    versions = [tmp_path / f"{size}.safetensors" for size in (40_000, 10, 3000)]
+    for version in versions:
+        size = int(version.stem)
+        write_tensors(version, {"a": torch.full((size,), float(size))}, {"size": size})
+    shutil.copy(versions[0], path)
+    done = threading.Event()
+
+    def replace_all_the_time() -> None:
+        for number in itertools.count():
+            if done.is_set():
+                return
+            link = tmp_path / "link"
+            os.link(versions[number % 3], link)
+            link.replace(path)
+
+    writer = threading.Thread(target=replace_all_the_time)
+    writer.start()
+    try:
+        for _ in range(500):
+            tensors, notes = read_tensors(path)
+            assert torch.equal(tensors["a"], torch.full((notes["size"],), float(notes["size"])))
+    finally:
+        done.set()
+        writer.join()

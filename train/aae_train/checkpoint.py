@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from aae_detect.errors import ConfigError
@@ -39,9 +39,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ConfigError: the file is missing, damaged, or not written by aae-train.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            notes = json.loads((file.metadata() or {})[_HEADER])
-            return {name: file.get_tensor(name) for name in file.keys()}, notes
+        # Read at once: safe_open opens a path twice, and between the two a run may have put a new file in its place.
+        content = path.read_bytes()
+        tensors = load(content)
+        length = int.from_bytes(content[:8], "little")
+        notes = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_HEADER])
+        return tensors, notes
     except FileNotFoundError as error:
         raise ConfigError(f"no file {path}; was the run finished?") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
