@@ -11,9 +11,8 @@ from aae_train.descriptors import CHANNELS
 from aae_train.detector import make_detector, measure_evidence
 from aae_train.family import Pictures
 from aae_train.head import Head, head_loss
-from aae_train.head_judge import ALARM, HEAD_WEIGHT, SUREST, HeadJudge
+from aae_train.head_judge import ALARM, CALM, HEAD_WEIGHT, SUREST, HeadJudge
 from aae_train.loader import BatchLoader
-from aae_train.place_statistics import fit_statistics
 from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.synthetic import make_defect
@@ -104,10 +103,12 @@ def test_witnesses_add_up_and_none_silences_the_other() -> None:
         return float(combined[0, 0, 0])
 
     assert combine(3.0, 1.0) == pytest.approx(3.0 + HEAD_WEIGHT)
-    assert combine(3.0, -50.0) == pytest.approx(3.0 + HEAD_WEIGHT * SUREST)
-    assert combine(-50.0, 3.0) == pytest.approx(SUREST + HEAD_WEIGHT * 3.0)
+    # How sure it is of the good counts little, but enough to tell one good place from another.
+    assert combine(3.0, SUREST - 10) == pytest.approx(3.0 + HEAD_WEIGHT * (SUREST - 10 * CALM))
+    assert combine(SUREST - 10, 3.0) == pytest.approx(SUREST - 10 * CALM + HEAD_WEIGHT * 3.0)
     # A place that is far out is an alarm, whatever the head says, and further out is a louder one; but not by much.
-    assert ALARM + HEAD_WEIGHT * SUREST < combine(30.0, -50.0) < combine(90.0, -50.0) < combine(ALARM, 0.0) + 2
+    calm = SUREST - 10
+    assert combine(ALARM, calm) < combine(30.0, calm) < combine(90.0, calm) < combine(ALARM, 0.0) + 2
 
 
 @pytest.mark.parametrize(("head", "kinds"), [("unet", 2), ("none", 2)])
@@ -116,7 +117,7 @@ def test_every_head_gives_evidence_that_statistics_and_judge_make_a_map_of(head:
     detector = make_detector(config).eval()
     evidence = measure_evidence(detector, good_pictures(9))
     assert evidence.shape == (9, kinds, HW[0] // 4, HW[1] // 4)
-    standardised = fit_statistics(evidence, detector.judge.by_tails).standardise(evidence)
+    standardised = detector.judge.standards(evidence).standardise(evidence)
     maps = detector.judge.combine(torch.from_numpy(standardised))
     assert maps.shape == (9, HW[0] // 4, HW[1] // 4)
     assert bool(torch.isfinite(maps).all())

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 
 from aae_train.calibration import conformal_threshold
+from aae_train.evidence_statistics import fit_places
 from aae_train.held_out import Answers, Calibrated, HeldOut, score_each
 from aae_train.look_through import look_again, write_odd_ones
 from aae_train.odd import OddOnes
-from aae_train.place_statistics import fit_statistics
 
 COUNT = 12
 PICTURES = np.stack([np.full((8, 8, 3), 10 * number, np.uint8) for number in range(COUNT)])
@@ -20,7 +20,7 @@ def by_brightness(images: np.ndarray) -> Answers:
 def calibrated() -> Calibrated:
     """A detector that finds bright pictures bad; pictures 0 and 1 were scored by another one, that never saw them."""
     held_out = HeldOut(by_brightness, (0, 1), np.array([300.0, 2.0], np.float32))
-    statistics = fit_statistics(np.random.default_rng(0).random((4, 1, 2, 2)).astype(np.float32))
+    statistics = fit_places(np.random.default_rng(0).random((4, 1, 2, 2)).astype(np.float32))
     return Calibrated(by_brightness, statistics, conformal_threshold(np.arange(20.0), 0.1, "split"), (held_out,))
 
 

@@ -20,9 +20,9 @@ pytest.importorskip("torch", reason="needs the train extra")
 from aae_detect.bench import metrics
 from aae_train.calibration import conformal_threshold
 from aae_train.config import TrainConfig
+from aae_train.evidence_statistics import Statistics
 from aae_train.held_out import Answers, Calibrated, Detect, HeldOut
 from aae_train.odd import OddOnes
-from aae_train.place_statistics import PlaceStatistics
 from aae_train.report.document import write_report
 from aae_train.report.histogram import count_above
 from aae_train.report.measure import Examined, score_defects, score_good, show
@@ -90,7 +90,7 @@ def make_run(
     scores = np.concatenate([group.scores for group in held_out])
     threshold = conformal_threshold(scores, 0.25, "cross-fit" if folds > 1 else "split")
     nothing = np.zeros((1, 2, HW[0] // 4, HW[1] // 4), np.float32)
-    calibrated = Calibrated(detect, PlaceStatistics(nothing, nothing + 1), threshold, held_out)
+    calibrated = Calibrated(detect, Statistics(nothing, nothing + 1), threshold, held_out)
     odd = OddOnes(tuple(range(len(names))), tuple(6.0 - number for number in range(len(names))))
     return Examined(TrainConfig(data=str(data), input_hw=HW), out, store, names, calibrated, odd)
 

@@ -28,7 +28,7 @@ class DetectorGraph(nn.Module):
             encoder: (B, 3, H, W) in [-1, 1], and noise (B, noise_dim) or None, to (B, D).
             decoder: Its inverse.
             judge: Gives K kinds of evidence.
-            centre: (1, K, H/4, W/4) from `place_statistics`.
+            centre: (1, K, H/4, W/4) from `evidence_statistics`.
             spread: The same shape, above 0.
         """
         super().__init__()

@@ -20,13 +20,13 @@ from aae_train.checkpoint import read_tensors
 from aae_train.compute import to_pictures, uses_bf16
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector, measure_evidence
+from aae_train.evidence_statistics import Statistics
 from aae_train.family import GenerativeModel
 from aae_train.figures import Sample, contact_sheet
 from aae_train.health import Health, examine
 from aae_train.held_out import Calibrated, Detect, HeldOut, detect_by
 from aae_train.judge import Judge
 from aae_train.loader import Store
-from aae_train.place_statistics import PlaceStatistics, fit_statistics
 from aae_train.players import count_parameters
 from aae_train.run_folder import build_graph, fold_file
 from aae_train.split import Split
@@ -98,14 +98,14 @@ class Finisher:
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
 
-    def _held_back(self, detector: Detector) -> tuple[PlaceStatistics, list[HeldOut]]:
+    def _held_back(self, detector: Detector) -> tuple[Statistics, list[HeldOut]]:
         """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
         judge = detector.judge
-        statistics = fit_statistics(self._evidence(detector, self._split.select), judge.by_tails)
+        statistics = judge.standards(self._evidence(detector, self._split.select))
         scores = _scores(judge, statistics, self._evidence(detector, self._split.calibrate))
         return statistics, [HeldOut(self._detect_by(detector, statistics), self._split.calibrate, scores)]
 
-    def _cross_fit(self) -> tuple[PlaceStatistics, list[HeldOut]]:
+    def _cross_fit(self) -> tuple[Statistics, list[HeldOut]]:
         """Statistics and scores of pictures by the models that did not learn them.
 
         Each picture's evidence comes from the model of its fold, and is standardised by the statistics of the other
@@ -117,17 +117,16 @@ class Finisher:
             detector.load_state_dict(read_tensors(fold_file(self._out, f"fold-{number}"))[0])
             detectors.append(detector.eval())
             folds.append(self._evidence(detector, fold))
-        by_tails = detectors[0].judge.by_tails
         held_out = []
         for number, fold in enumerate(self._split.folds):
             evidence = np.concatenate([evidence for k, evidence in enumerate(folds) if k != number])
-            others = fit_statistics(evidence, by_tails)
             detector = detectors[number]
+            others = detector.judge.standards(evidence)
             scores = _scores(detector.judge, others, folds[number])
             held_out.append(HeldOut(self._detect_by(detector, others), fold, scores))
-        return fit_statistics(np.concatenate(folds), by_tails), held_out
+        return detectors[0].judge.standards(np.concatenate(folds)), held_out
 
-    def _detect_by(self, detector: Detector, statistics: PlaceStatistics) -> Detect:
+    def _detect_by(self, detector: Detector, statistics: Statistics) -> Detect:
         """Make a function of the detector that networks and statistics make."""
         centre, spread = (torch.from_numpy(a).to(self._device) for a in (statistics.centre, statistics.spread))
         return detect_by(build_graph(detector, centre, spread).to(self._device))
@@ -159,7 +158,7 @@ class Finisher:
         return {"mean": float(codes.mean()), "standard_deviation": float(codes.std())}
 
 
-def _scores(judge: Judge, statistics: PlaceStatistics, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scores(judge: Judge, statistics: Statistics, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
     maps: NDArray[np.float32] = judge.combine(torch.from_numpy(statistics.standardise(evidence))).numpy()
     scores: NDArray[np.float32] = maps.max(axis=(1, 2))
     return scores

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aae_train.calibration import Threshold
+from aae_train.evidence_statistics import Statistics
 from aae_train.loader import Store
-from aae_train.place_statistics import PlaceStatistics
 
 _CHUNK_PX = 8 * 256 * 256
 """What is looked at in one go."""
@@ -59,7 +59,7 @@ class Calibrated:
     detect: Detect
     """The detector that ships."""
 
-    statistics: PlaceStatistics
+    statistics: Statistics
     threshold: Threshold
     held_out: tuple[HeldOut, ...]
 

@@ -3,7 +3,7 @@
     DrawingJudge   measures what the drawing lacks; learns nothing            `--head none`
     HeadJudge      a trained head and the descriptors of places (head_judge)  `--head unet`
 
-Both give evidence: one or more numbers per cell of 4x4 pixels, not yet standardised. `place_statistics` learns from
+Both give evidence: one or more numbers per cell of 4x4 pixels, not yet standardised. `evidence_statistics` learns from
 good pictures how each behaves, and `combine` makes one map of them.
 """
 
@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aae_train.config import TrainConfig
+from aae_train.evidence_statistics import Statistics, fit_places
 from aae_train.family import Losses, Pictures
 from aae_train.players import Player, Players
 
@@ -28,9 +31,6 @@ class Judge(nn.Module, ABC):
 
     learns = False
     """Whether it is prepared, and then taught in a phase of its own; see `prepare` and `step`."""
-
-    by_tails = False
-    """Whether kinds are weighed by their largest values on good pictures, see `place_statistics`."""
 
     def prepare(self, good: Tensor, count: int) -> None:
         """Learn in closed form, before the first step.
@@ -59,6 +59,10 @@ class Judge(nn.Module, ABC):
         Returns:
             (N, K, H/4, W/4), K kinds of evidence.
         """
+
+    @abstractmethod
+    def standards(self, evidence: NDArray[np.float32]) -> Statistics:
+        """Learn how evidence (N, K, H/4, W/4) behaves on good pictures that no training saw."""
 
     @abstractmethod
     def combine(self, standardised: Tensor) -> Tensor:
@@ -91,6 +95,10 @@ class DrawingJudge(Judge):
         detail = F.avg_pool2d(difference.square().mean(dim=1, keepdim=True), CELL).sqrt()
         shift = F.avg_pool2d(difference, CELL).abs().mean(dim=1, keepdim=True)
         return blurred(torch.cat([detail, shift], dim=1), self.blur)
+
+    def standards(self, evidence: NDArray[np.float32]) -> Statistics:
+        """Learn centre and spread per place: an edge is always hard to draw."""
+        return fit_places(evidence)
 
     def combine(self, standardised: Tensor) -> Tensor:
         """Take the larger of the two."""

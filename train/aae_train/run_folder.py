@@ -33,8 +33,8 @@ from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.config import CUSTOM, TrainConfig
 from aae_train.detector import Detector, make_detector
 from aae_train.detector_graph import DetectorGraph
+from aae_train.evidence_statistics import Statistics
 from aae_train.family import GenerativeModel
-from aae_train.place_statistics import PlaceStatistics
 
 MODEL_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
@@ -115,7 +115,7 @@ def _run_numbers(data: Path, runs: Path) -> list[int]:
     return [int(match[1]) for match in map(pattern.fullmatch, names) if match]
 
 
-def write_model(path: Path, detector: Detector, family: str, statistics: PlaceStatistics, threshold: Threshold) -> None:
+def write_model(path: Path, detector: Detector, family: str, statistics: Statistics, threshold: Threshold) -> None:
     """Write the result of a run to `model.safetensors`."""
     tensors = detector.state_dict()
     tensors["statistics.centre"] = torch.from_numpy(statistics.centre)

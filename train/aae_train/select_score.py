@@ -11,7 +11,6 @@ from aae_detect.bench.metrics import average_precision
 from aae_train.detector import Detector, measure_evidence
 from aae_train.judge import CELL
 from aae_train.loader import Store
-from aae_train.place_statistics import fit_statistics
 from aae_train.synthetic import make_defect
 
 FEWEST_PICTURES, MOST_PICTURES = 8, 32
@@ -47,7 +46,7 @@ class SelectScore:
     def measure(self, detector: Detector) -> float:
         """Return the mean average precision of the maps' cells, 0 to 1; higher is better."""
         judge = detector.judge
-        statistics = fit_statistics(measure_evidence(detector, self._good), judge.by_tails)
+        statistics = judge.standards(measure_evidence(detector, self._good))
         standardised = statistics.standardise(measure_evidence(detector, self._defective))
         maps = judge.combine(torch.from_numpy(standardised)).numpy()
         pairs = zip(self._cell_is_defect, maps, strict=True)

@@ -1,4 +1,4 @@
-"""How the evidence behaves on good pictures, place by place."""
+"""How the evidence behaves on good pictures: what is usual, and what is much."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LEAST_OF_STD = 0.25
 """Smallest robust spread of the largest values, as a share of their standard deviation."""
 
 _LEAST_WIDTH = 0.1
-"""In standard deviations of a place: two pictures whose largest values agree by chance say nothing of their spread."""
+"""In standard deviations of all places: two pictures whose largest values agree by chance tell no spread."""
 
 
 @dataclass(frozen=True)
-class PlaceStatistics:
-    """Centre and spread of the evidence per place, each (1, K, h, w) float32."""
+class Statistics:
+    """Centre and spread of the evidence, each (1, K, h, w) per place or (1, K, 1, 1) for all places, float32."""
 
     centre: NDArray[np.float32]
     spread: NDArray[np.float32]
@@ -40,30 +40,51 @@ class PlaceStatistics:
         return standardised
 
 
-def fit_statistics(evidence: NDArray[np.float32], by_tails: bool = False) -> PlaceStatistics:
+def fit_places(evidence: NDArray[np.float32]) -> Statistics:
     """Estimate centre and spread per place, shrunk towards the whole map's where pictures are few.
+
+    For evidence that good parts give more of in some places than in others, such as edges that are hard to draw.
 
     Args:
         evidence: (N, K, h, w) of good pictures that the model was not trained on.
-        by_tails: Whether each kind is then scaled once more, so that 0 is the middle of the largest values that it
-            takes on a good picture, and 1 their spread. Kinds whose tails differ can be added then: what counts is how
-            far a kind goes beyond what it does on good pictures anyway.
     """
     count = len(evidence)
-    kinds = evidence.shape[1]
     values = evidence.astype(np.float64)
-    overall = values.mean(axis=(0, 2, 3)).reshape(kinds, 1, 1)
-    overall_square = np.square(values).mean(axis=(0, 2, 3)).reshape(kinds, 1, 1)
+    overall, overall_square = _moments(values)
     own_weight = count / (count + PRIOR_COUNT)
     mean = own_weight * _share(values.mean(axis=0)) + (1 - own_weight) * overall
     square = own_weight * _share(np.square(values).mean(axis=0)) + (1 - own_weight) * overall_square
     floor = SPREAD_FLOOR**2 * (overall_square - overall**2) + 1e-12
     spread = np.sqrt(np.maximum(square - mean**2, floor))
-    if by_tails:
-        largest = ((values - mean) / spread).max(axis=(2, 3))  # (N, K)
-        middle, width = _middle_and_width(largest)
-        mean, spread = mean + middle[:, None, None] * spread, spread * width[:, None, None]
-    return PlaceStatistics(mean[np.newaxis].astype(np.float32), spread[np.newaxis].astype(np.float32))
+    return Statistics(mean[np.newaxis].astype(np.float32), spread[np.newaxis].astype(np.float32))
+
+
+def fit_tails(evidence: NDArray[np.float32]) -> Statistics:
+    """Scale each kind so that 0 is the middle of the largest values that good pictures give, and 1 their spread.
+
+    For evidence that is already measured by what is usual at its place. Kinds whose tails differ can be added then:
+    what counts is how far a kind goes beyond what it does on good pictures anyway. Doing it place by place once more
+    costs more than it brings: on kinds of synthetic defects that were held out of training, six sets, image
+    AUROC is 88.3 without and 84.6 with it, pixel AP 63.2 and 60.3.
+
+    Args:
+        evidence: As with `fit_places`.
+    """
+    values = evidence.astype(np.float64)
+    overall, overall_square = _moments(values)
+    spread = np.sqrt(overall_square - overall**2 + 1e-12)
+    middle, width = _middle_and_width(((values - overall) / spread).max(axis=(2, 3)))  # (N, K) to (K,)
+    centre = overall + middle[:, None, None] * spread
+    return Statistics(
+        centre[np.newaxis].astype(np.float32), (spread * width[:, None, None])[np.newaxis].astype(np.float32)
+    )
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and mean square of each kind, (K, 1, 1)."""
+    mean = values.mean(axis=(0, 2, 3))
+    square = np.square(values).mean(axis=(0, 2, 3))
+    return mean[:, None, None], square[:, None, None]
 
 
 def _middle_and_width(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
