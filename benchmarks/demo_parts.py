@@ -18,7 +18,7 @@ from aae_detect import DemoCamera, Detector
 from aae_detect.app import demo_model_path
 from aae_detect.bench.machine import describe_machine, list_versions
 from aae_detect.demo_tally import NG_SHARE, DemoTally
-from aae_detect.loop import run_loop
+from aae_detect.loop import Stream, run_loop
 
 
 @click.command()
@@ -32,7 +32,7 @@ def main(seeds: str, frames: int, target: Path) -> None:
     for seed in map(int, seeds.split(",")):
         camera = DemoCamera(seed, defect_rate=0.5, frame_count=frames)
         tally = DemoTally(camera)
-        summary = run_loop(detector, camera, [tally], threading.Event())
+        (summary,) = run_loop([Stream(camera, detector, [tally])], threading.Event())
         rows.append(
             {
                 "seed": seed,

@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
-
-from aae_detect.capture import LatestFrame
+from aae_detect.camera.watched import WatchedCamera
 from aae_detect.demo import DemoCamera
 from aae_detect.demo_tally import DemoTally
-from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
 from aae_detect.display import window_problem
+from aae_detect.drawer import Drawer
 from aae_detect.errors import ConfigError
 from aae_detect.frames import FrameSource
-from aae_detect.loop import Output, Summary, run_loop, stopping
-from aae_detect.outputs import Drawer, EventOutput, NgOutput, VideoOutput, WindowOutput
+from aae_detect.judged import Output
+from aae_detect.last_words import exit_code, last_words
+from aae_detect.live_stats import StatsScreen, StreamStats
+from aae_detect.loop import Stream, Summary, run_loop
+from aae_detect.outputs import EventOutput, NgOutput, SignalLines, VideoOutput
+from aae_detect.queued_output import QueuedOutput
 from aae_detect.session import ProviderChoice
-from aae_detect.sources import open_source
+from aae_detect.source_settings import open_with
+from aae_detect.stream_settings import StreamSettings
 from aae_detect.window import KEYS_HELP
+from aae_detect.window_output import EveryFrame, LiveWindow, Newest
 
 _DEFAULT_FPS = 25.0
 """Of a saved video, where the source does not tell its own."""
+
+_ROOM, _LINES_ROOM = 2, 1000
+"""Frames that may wait for a slow disk: pictures are large, event lines are not."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """The options of `aae-detect`; see its help."""
 
-    model: Path | None
-    source: str
+    streams: tuple[StreamSettings, ...]
     demo: bool = False
     provider: ProviderChoice = "auto"
     threads: int = 0
-    threshold: float | None = None
-    bits: int | None = None
     window: bool = True
     save_video: Path | None = None
     jsonl: str | None = None
     save_ng: Path | None = None
     show_reconstruction: bool = True
     max_frames: int | None = None
+    stats: bool = False
+    wait: bool = False
+    """Whether to wait for a camera that is not there at the start, as for one that is lost later."""
 
 
 def run(settings: Settings) -> int:
@@ -57,46 +65,33 @@ def run(settings: Settings) -> int:
     Raises:
         AaeDetectError: before the first frame: a setting, the model or the source cannot be used.
     """
-    detector = Detector.load(
-        _model_path(settings), settings.provider, settings.threads, settings.threshold, settings.bits
-    )
-    for warning in detector.warnings:
-        _say(f"warning: {warning}")
-    window = settings.window and _can_open_window()
-    source = _open(settings, watched=window)
-    try:
-        outputs, tally = _open_outputs(settings, detector, source, window)
-        height, width = detector.spec.input_hw
-        model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
-        _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
-        if window:
-            _say(f"keys: {KEYS_HELP}")
-        stop = threading.Event()
-        with _stop_on_signals(stop):
-            end_watch = stopping(source, stop) if source.live else None
-            summary = run_loop(detector, source, outputs, stop, settings.max_frames, settings.bits)
-            if end_watch is not None:
-                end_watch()
-    finally:
-        source.close()
-    _report(settings, source, summary, tally)
-    return summary.exit_code
+    with ExitStack() as closing:
+        window = settings.window and _can_open_window()
+        sources = []
+        for stream in settings.streams:  # cameras open in processes of their own, while the models load
+            sources.append(_open(settings, stream, watched=window))
+            closing.callback(sources[-1].close)
+        detectors = _load_detectors(settings)
+        for source in sources:
+            _connect(source, settings.wait)
+        streams, live_window, tally = _put_together(settings, sources, detectors, window)
+        if settings.stats:
+            closing.callback(_show_stats(streams).close)
+        summaries = _run(settings, streams, live_window)
+    for line in last_words(streams, summaries):
+        _say(line)
+    if tally is not None:
+        _say(tally.sentence())
+    _say_where(settings)
+    for summary in summaries:
+        if summary.failure is not None:
+            _say(f"error: {summary.failure}")
+    return exit_code(summaries)
 
 
 def demo_model_path() -> Path:
     """Return where the shipped demo model lies."""
     return Path(str(files("aae_detect") / "data" / "demo.onnx"))
-
-
-def _model_path(settings: Settings) -> Path:
-    if settings.model is not None:
-        return settings.model
-    if settings.demo:
-        return demo_model_path()
-    raise ConfigError(
-        "no model; give --model detector.onnx or set AAE_DETECT_MODEL. Make one from a folder of good pictures with "
-        "`aae-train PICTURES` and `aae-export RUN`, or see the shipped one at work with --demo"
-    )
 
 
 def _can_open_window() -> bool:
@@ -106,31 +101,131 @@ def _can_open_window() -> bool:
     return problem is None
 
 
-def _open(settings: Settings, watched: bool) -> FrameSource:
-    """Open the source; a live one gets a thread of its own, so that the newest frame is judged and not the oldest."""
+def _open(settings: Settings, stream: StreamSettings, watched: bool) -> FrameSource:
     if settings.demo:
         return DemoCamera(live=watched)  # paced for a person who watches, as fast as it goes for a file
-    source = open_source(settings.source, bits=settings.bits)
-    return LatestFrame(source) if source.live else source
+    return WatchedCamera(stream.source) if stream.source.live else open_with(stream.source)
 
 
-def _open_outputs(
-    settings: Settings, detector: Detector, source: FrameSource, window: bool
-) -> tuple[list[Output], DemoTally | None]:
-    drawer = Drawer(detector.spec.colour_scale, inset=settings.show_reconstruction)
-    outputs: list[Output] = []
-    tally = DemoTally(source) if isinstance(source, DemoCamera) else None
-    if tally is not None:
-        outputs.append(tally)
-    if settings.jsonl is not None:
-        outputs.append(EventOutput(settings.jsonl))
-    if settings.save_video is not None:
-        outputs.append(VideoOutput(settings.save_video, source.fps or _DEFAULT_FPS, drawer))
-    if settings.save_ng is not None:
-        outputs.append(NgOutput(settings.save_ng, drawer))
+def _connect(source: FrameSource, wait: bool) -> None:
+    """See that a camera is there, unless it is waited for."""
+    if isinstance(source, WatchedCamera):
+        if not wait:
+            source.connect()
+        for note in source.notes:
+            _say(f"warning: {source.name}: {note}")
+
+
+def _load_detectors(settings: Settings) -> list[Detector]:
+    """Load each model once, however many sources it judges."""
+    loaded: dict[tuple[Path, int | None], Detector] = {}
+    detectors = []
+    for stream in settings.streams:
+        path, bits = _model_path(settings, stream), stream.source.camera.bits
+        if (path, bits) not in loaded:
+            loaded[path, bits] = Detector.load(path, settings.provider, settings.threads, bits=bits)
+            for warning in loaded[path, bits].warnings:
+                _say(f"warning: {warning}")
+        detectors.append(loaded[path, bits].with_threshold(stream.threshold))
+    return detectors
+
+
+def _model_path(settings: Settings, stream: StreamSettings) -> Path:
+    if stream.model is not None:
+        return stream.model
+    if settings.demo:
+        return demo_model_path()
+    raise ConfigError(
+        "no model; give --model detector.onnx or set AAE_DETECT_MODEL. Make one from a folder of good pictures with "
+        "`aae-train PICTURES` and `aae-export RUN`, or see the shipped one at work with --demo"
+    )
+
+
+def _put_together(
+    settings: Settings, sources: Sequence[FrameSource], detectors: Sequence[Detector], window: bool
+) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
+    """Give each source its detector and its outputs."""
+    live = any(source.live for source in sources)
+    events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
+    streams, newest, tally = [], [], None
+    for wanted, source, detector in zip(settings.streams, sources, detectors, strict=True):
+        note = source.name if len(sources) > 1 else ""
+        drawer = Drawer(detector.spec.colour_scale, inset=settings.show_reconstruction, note=note)
+        outputs: list[Output] = [SignalLines(_say)] if live else []
+        if isinstance(source, DemoCamera):
+            tally = DemoTally(source)
+            outputs.append(tally)
+        if events is not None:
+            outputs.append(events)
+        if settings.save_video is not None:
+            path = _path_of(settings.save_video, source, len(sources))
+            outputs.append(_queued(VideoOutput(path, source.fps or _DEFAULT_FPS, drawer), live))
+        if settings.save_ng is not None:
+            folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
+            outputs.append(_queued(NgOutput(folder, drawer), live))
+        if window and live:
+            newest.append(Newest(drawer))
+            outputs.append(newest[-1])
+        elif window:
+            outputs.append(EveryFrame(f"aae-detect {source.name}", drawer, snapshots=Path.cwd()))
+        height, width = detector.spec.input_hw
+        model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
+        _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
+        asked = wanted.source
+        streams.append(Stream(source, detector, outputs, asked.camera.bits, asked.every, asked.most_fps))
     if window:
-        outputs.append(WindowOutput(f"aae-detect {source.name}", drawer, snapshots=Path.cwd()))
-    return outputs, tally
+        _say(f"keys: {KEYS_HELP}")
+    title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"
+    return streams, LiveWindow(title, newest, Path.cwd()) if newest else None, tally
+
+
+def _queued(output: Output, live: bool, pictures: bool = True) -> Output:
+    """Keep a slow disk from holding up cameras; files wait for it, because each of their frames counts."""
+    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures) if live else output
+
+
+def _path_of(path: Path, source: FrameSource, count: int) -> Path:
+    return path if count == 1 else path.with_stem(f"{path.stem}-{_slug(source.name)}")
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "source"
+
+
+def _run(settings: Settings, streams: Sequence[Stream], window: LiveWindow | None) -> list[Summary]:
+    """Run the loop; beside a window for cameras in a thread, because windows need the main one."""
+    stop = threading.Event()
+    with _stop_on_signals(stop):
+        if window is None:
+            return run_loop(streams, stop, settings.max_frames)
+        return _run_beside(window, streams, stop, settings.max_frames)
+
+
+def _run_beside(
+    window: LiveWindow, streams: Sequence[Stream], stop: threading.Event, max_frames: int | None
+) -> list[Summary]:
+    done = threading.Event()
+    summaries: list[Summary] = []
+    failures: list[BaseException] = []
+
+    def judge() -> None:
+        try:
+            summaries.extend(run_loop(streams, stop, max_frames))
+        except BaseException as error:  # raised again below
+            failures.append(error)
+        done.set()
+
+    judging = threading.Thread(target=judge, name="judge")
+    judging.start()
+    try:
+        window.show_until(done)
+        window.close()
+    finally:
+        stop.set()
+        judging.join()
+    if failures:
+        raise failures[0]
+    return summaries
 
 
 @contextmanager
@@ -150,18 +245,15 @@ def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _report(settings: Settings, source: FrameSource, summary: Summary, tally: DemoTally | None) -> None:
-    """Say what happened and where to look; on standard error, because standard output may carry events."""
-    counts = ", ".join(f"{summary.verdicts[verdict]} {verdict}" for verdict in Verdict)
-    rate = summary.frames / summary.seconds if summary.seconds else 0.0
-    _say(f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} per second): {counts}")
-    if summary.total_ms:
-        p50, p95 = np.percentile(summary.total_ms, (50, 95))
-        _say(f"time per verdict: {p50:.1f} ms median, {p95:.1f} ms at the 95th percentile")
-    if isinstance(source, LatestFrame) and source.dropped:
-        _say(f"{source.dropped} frames were dropped: they came while others were judged")
-    if tally is not None:
-        _say(tally.sentence())
+def _show_stats(streams: Sequence[Stream]) -> StatsScreen:
+    figures = [StreamStats(stream.source.name, stream.outputs) for stream in streams]
+    for stream, of_stream in zip(streams, figures, strict=True):
+        stream.outputs = [*stream.outputs, of_stream]
+    return StatsScreen(figures)
+
+
+def _say_where(settings: Settings) -> None:
+    """Say where to look."""
     for what, path in (
         ("overlay video", settings.save_video),
         ("events", settings.jsonl),
@@ -169,9 +261,8 @@ def _report(settings: Settings, source: FrameSource, summary: Summary, tally: De
     ):
         if path is not None and str(path) != "-":
             _say(f"{what}: {path}")
-    if summary.failure is not None:
-        _say(f"error: {summary.failure}")
 
 
 def _say(text: str) -> None:
+    """Print on standard error, because standard output may carry events."""
     print(text, file=sys.stderr, flush=True)

@@ -56,6 +56,8 @@ class DemoCamera(FrameSource):
         counter: stamp the frame number into the picture, see `read_counter`.
     """
 
+    close_wakes_read = True
+
     def __init__(
         self,
         seed: int = 0,

@@ -7,7 +7,7 @@ from collections import defaultdict
 from aae_detect.demo import DemoCamera
 from aae_detect.demo_truth import PartTruth
 from aae_detect.detection import Region
-from aae_detect.loop import Judged
+from aae_detect.judged import Judged, Output
 
 NG_SHARE = 1 / 3
 """A part is NG when so large a share of the frames that show it whole say so. About a dozen do: one false reject among
@@ -16,7 +16,7 @@ camera's seeds 101 to 112 with an earlier, weaker model: found 97.5 % of the def
 good ones; half of the frames found 96.4 % and rejected none, a single frame found 99 % and rejected 11 %."""
 
 
-class DemoTally:
+class DemoTally(Output):
     """Takes judged frames and decides per part.
 
     A frame says NG of a part when one of its regions touches the part's box.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -60,8 +61,7 @@ class Detector:
             ModelError: the file is refused, see `read_model`, or its golden sample does not reproduce.
             ConfigError: an argument cannot be used, or the provider is not there.
         """
-        if threshold is not None and not np.isfinite(threshold):
-            raise ConfigError(f"threshold is {threshold}, expected a finite number")
+        _check_threshold(threshold)
         if bits is not None and bits not in BITS:
             raise ConfigError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
         model = read_model(Path(path))
@@ -73,6 +73,19 @@ class Detector:
         maps, _ = detector._infer(golden_input(model.spec)[np.newaxis])
         check_golden(model.spec, score_map(maps[0]), loaded)
         return detector
+
+    def with_threshold(self, threshold: float | None) -> Detector:
+        """Return a detector with another threshold over the same loaded model; None: this one.
+
+        Raises:
+            ConfigError: it is no finite number.
+        """
+        if threshold is None:
+            return self
+        _check_threshold(threshold)
+        other = copy(self)
+        other.threshold = float(threshold)
+        return other
 
     def __call__(self, image: Any) -> Detection:
         """Judge one frame.
@@ -127,6 +140,11 @@ class Detector:
         """Run the graph: (N, H, W, 3) uint8 BGR -> maps (N, h, w), reconstructions (N, H, W, 3)."""
         maps, reconstructions = self._session.run(_OUTPUTS, {"image": images_nhwc})
         return maps, reconstructions
+
+
+def _check_threshold(threshold: float | None) -> None:
+    if threshold is not None and not np.isfinite(threshold):
+        raise ConfigError(f"threshold is {threshold}, expected a finite number")
 
 
 def _check_signature(session: Any, model: ModelFile) -> None:

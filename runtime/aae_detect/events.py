@@ -11,11 +11,11 @@ from typing import Any, TextIO
 
 from aae_detect.detection import Detection, Region, Verdict
 from aae_detect.errors import ConfigError
-from aae_detect.frames import Frame
+from aae_detect.frames import Frame, Signal
 
 
-def frame_event(frame: Frame, detection: Detection) -> dict[str, Any]:
-    """Describe a judged frame; regions in frame pixels, times in milliseconds.
+def frame_event(frame: Frame, detection: Detection, age_ms: float) -> dict[str, Any]:
+    """Describe a judged frame; regions in frame pixels, times in milliseconds, age at the verdict.
 
     Regions are found here, when they are first asked for; the time that takes counts as postprocess.
     """
@@ -35,10 +35,11 @@ def frame_event(frame: Frame, detection: Detection) -> dict[str, Any]:
             "postprocess": round(latency.postprocess + regions_ms, 3),
             "total": round(latency.total + regions_ms, 3),
         },
+        "age_ms": round(age_ms, 3),
     }
 
 
-def unknown_event(frame: Frame, threshold: float, reason: str) -> dict[str, Any]:
+def unknown_event(frame: Frame, threshold: float, reason: str, age_ms: float) -> dict[str, Any]:
     """Describe a frame that could not be judged; the keys of `frame_event`, and `reason`."""
     return {
         **_head(frame),
@@ -47,8 +48,20 @@ def unknown_event(frame: Frame, threshold: float, reason: str) -> dict[str, Any]
         "verdict": Verdict.UNKNOWN.value,
         "regions": [],
         "latency_ms": {"preprocess": 0.0, "inference": 0.0, "postprocess": 0.0, "total": 0.0},
+        "age_ms": round(age_ms, 3),
         "reason": reason,
     }
+
+
+def signal_event(signal: Signal) -> dict[str, Any]:
+    """Describe that a camera was lost, or is back."""
+    event: dict[str, Any] = {
+        "type": "signal",
+        "time": signal.at.isoformat(timespec="milliseconds"),
+        "source": signal.source,
+        "state": "lost" if signal.lost else "back",
+    }
+    return event | ({"reason": signal.reason} if signal.lost else {"outage_s": round(signal.outage_s, 3)})
 
 
 def _head(frame: Frame) -> dict[str, Any]:

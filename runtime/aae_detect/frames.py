@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Frame:
     Frames compare by identity: an array has no single truth value.
     """
 
-    image: NDArray[np.uint8] | NDArray[np.uint16] | None
+    image: Pixels | None
     """As the source gave it: HxW gray, HxWx3 BGR or HxWx4 BGRA, uint8 or uint16; None where it could not be read."""
 
     index: int
@@ -32,15 +35,36 @@ class Frame:
     problem: str = ""
     """Why `image` is None; empty otherwise."""
 
+    read_ns: int = field(default_factory=time.monotonic_ns)
+    """When the read that gave it returned, on the clock of `time.monotonic_ns`, which all processes share."""
+
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> bool:
         return self is other
 
 
+@dataclass(frozen=True)
+class Signal:
+    """A live source was lost, or is back: what a watched source gives between frames."""
+
+    lost: bool
+    reason: str
+    """Why it was lost, for people; empty when it is back."""
+
+    at: datetime
+    source: str
+    outage_s: float = 0.0
+    """How long it was away, seconds, when it is back."""
+
+
 @runtime_checkable
 class FrameSource(Protocol):
-    """Anything that gives frames: a camera, a stream, a file, a folder, or a fake in a test."""
+    """Anything that gives frames: a camera, a stream, a file, a folder, or a fake in a test.
+
+    A live one whose `close`, called in another thread, makes a `read` that waits return None, says so with an attribute
+    `close_wakes_read = True`; others are closed once their read has returned.
+    """
 
     name: str
     """For people; never holds a password."""
@@ -51,8 +75,8 @@ class FrameSource(Protocol):
     fps: float
     """Nominal frames per second, for a saved video; 0.0 where the source does not tell."""
 
-    def read(self) -> Frame | None:
-        """Return the next frame, or None at the end.
+    def read(self) -> Frame | Signal | None:
+        """Return the next frame, or None at the end; a source that outlives its camera also says when that is gone.
 
         Raises:
             SourceError: the source has failed and will give no more frames.

@@ -1,23 +1,22 @@
-"""The frame loop: a source in, verdicts out to whoever wants them."""
+"""The frame loop: sources in, verdicts out to whoever wants them."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from aae_detect.detection import Detection, Verdict
+from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
 from aae_detect.errors import FrameError, SourceError
 from aae_detect.events import frame_event, unknown_event
-from aae_detect.frames import Frame, FrameSource
+from aae_detect.feed import Feed, FileFeed, LiveFeed
+from aae_detect.frames import Frame, FrameSource, Signal
+from aae_detect.judged import Judged, Output
 from aae_detect.preprocess import to_bgr8
 
 _RATE_FRAMES = 30
@@ -26,53 +25,44 @@ _RATE_FRAMES = 30
 _KEPT_TIMES = 10_000
 """Times kept for the summary, so that a year of frames takes no more memory than an hour."""
 
-
-@dataclass(frozen=True)
-class Judged:
-    """A frame with all that is known of it, as outputs get it."""
-
-    frame: Frame
-    image_bgr: NDArray[np.uint8] | None
-    """The frame as HxWx3 uint8; None where it could not be read."""
-
-    detection: Detection | None
-    """None where the frame could not be judged."""
-
-    reason: str
-    """Why it could not be judged; empty otherwise."""
-
-    fps: float | None
-    """Frames judged per second, over the last second or so."""
-
-    event: dict[str, Any]
-    """The frame's JSON line."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """The detection's verdict; UNKNOWN without one."""
-        return self.detection.verdict if self.detection else Verdict.UNKNOWN
+_LOOK_S = 0.1
+"""How long a wish to stop may go unnoticed while no camera gives anything."""
 
 
-class Output(Protocol):
-    """Something that takes judged frames: a file, a window, a folder."""
+@dataclass(eq=False)
+class Stream:
+    """One source with who judges it and who wants to know."""
 
-    def take(self, judged: Judged) -> bool:
-        """Use the frame; return False to end the loop, as a window does when its user quits."""
+    source: FrameSource
+    detector: Detector
+    outputs: Sequence[Output] = ()
+    """Take each judged frame, in order; one may stand in several streams."""
 
-    def close(self) -> None:
-        """Finish what was begun: a video plays only once it is closed."""
+    bits: int | None = None
+    """Depth of uint16 frames, as the detector was loaded with."""
+
+    every: int = 1
+    """Judge each so-many-th frame."""
+
+    most_fps: float | None = None
+    """Judge at most so many frames per second."""
 
 
 @dataclass
 class Summary:
-    """What happened, for the last words of a run."""
+    """What happened to one stream, or to all, for the last words of a run."""
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     unreadable: int = 0
+    dropped: int = 0
+    """Frames that came while others were judged."""
+    outages: int = 0
+    """Times that the camera was lost."""
     failure: SourceError | None = None
     """Why the source ended before its time."""
     seconds: float = 0.0
     total_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
+    age_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
 
     @property
     def frames(self) -> int:
@@ -91,97 +81,140 @@ class Summary:
         return 1 if self.verdicts[Verdict.UNKNOWN] else 0
 
 
-def run_loop(
-    detector: Detector,
-    source: FrameSource,
-    outputs: Sequence[Output],
-    stop: threading.Event,
-    max_frames: int | None = None,
-    bits: int | None = None,
-) -> Summary:
-    """Judge frames until the source ends, an output says so, `stop` is set, or `max_frames` were judged.
+class _Turn:
+    """One stream while the loop runs: its feed, when its next turn is due, and what happened."""
 
-    Outputs are closed in any case; the source is left to the caller.
+    def __init__(self, stream: Stream, changed: threading.Condition) -> None:
+        self.stream = stream
+        self.summary = Summary()
+        self.feed: Feed = LiveFeed(stream.source, changed) if stream.source.live else FileFeed(stream.source)
+        self.due = 0.0
+        self._next_index = 0
+        self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
+
+    def take(self) -> Frame | Signal | None:
+        """Take what is next, or None; a source that failed has ended."""
+        try:
+            item = self.feed.take()
+        except SourceError as error:
+            self.summary.failure = error
+            return None
+        if isinstance(item, Frame):
+            if item.index < self._next_index:
+                return None
+            self._next_index = item.index + self.stream.every
+            now = perf_counter()
+            self._recent.append(now)
+            if self.stream.most_fps is not None:
+                self.due = max(self.due + 1 / self.stream.most_fps, now)
+        return item
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second, lately."""
+        span = self._recent[-1] - self._recent[0]
+        return (len(self._recent) - 1) / span if span > 0 else None
+
+
+def run_loop(streams: Sequence[Stream], stop: threading.Event, max_frames: int | None = None) -> list[Summary]:
+    """Judge frames until all sources end, an output says so, `stop` is set, or `max_frames` were judged in all.
+
+    Streams take turns, a frame each, so that none starves where there is more to do than time. Sources and outputs are
+    closed in any case.
 
     Args:
-        detector: Judges.
-        source: Gives frames.
-        outputs: Take each judged frame, in order.
+        streams: What to judge, with whom, and who wants to know.
         stop: Set from a signal handler or another thread; the frame in hand is finished first.
         max_frames: Ends after so many.
-        bits: Depth of uint16 frames, as the detector was loaded with.
+
+    Returns:
+        What happened, stream by stream.
     """
-    summary = Summary()
     start = perf_counter()
-    recent: deque[float] = deque(maxlen=_RATE_FRAMES)
-    try:
-        while not stop.is_set() and (max_frames is None or summary.frames < max_frames):
-            try:
-                frame = source.read()
-            except SourceError as error:
-                summary.failure = error
-                break
-            if frame is None:
-                break
-            recent.append(perf_counter())
-            judged = _judge(detector, frame, _rate(recent), bits)
-            _count(summary, judged)
-            if not all([output.take(judged) for output in outputs]):  # a list: every output gets the frame
-                break
-    finally:
-        with ExitStack() as closing:  # closes every one, also where one of them fails
-            for output in reversed(outputs):
-                closing.callback(output.close)
-    if summary.failure is None and summary.frames == 0 and not stop.is_set():
-        summary.failure = SourceError(f"{source.name} gave no frame at all")
-    summary.seconds = perf_counter() - start
-    return summary
+    changed = threading.Condition()
+    turns = [_Turn(stream, changed) for stream in streams]
+    outputs = list({id(output): output for stream in streams for output in stream.outputs}.values())
+    with ExitStack() as closing:  # closes every one, also where one of them fails
+        for output in outputs:
+            closing.callback(output.close)
+        for turn in turns:
+            closing.callback(turn.feed.close)
+        _judge_in_turn(turns, changed, stop, max_frames)
+    for turn in turns:
+        _sum_up(turn, perf_counter() - start, stop.is_set())
+    return [turn.summary for turn in turns]
 
 
-def _judge(detector: Detector, frame: Frame, fps: float | None, bits: int | None) -> Judged:
+def _judge_in_turn(
+    turns: Sequence[_Turn], changed: threading.Condition, stop: threading.Event, max_frames: int | None
+) -> None:
+    last, left = -1, max_frames
+    while not stop.is_set() and left != 0:
+        number = _next_turn(turns, last, changed)
+        if number is None:
+            if all(turn.feed.ended for turn in turns):
+                return
+            continue
+        last, turn = number, turns[number]
+        item = turn.take()
+        if isinstance(item, Signal):
+            turn.summary.outages += item.lost
+            for output in turn.stream.outputs:
+                output.signal(item)
+        elif item is not None:
+            judged = _judge(turn.stream, item, turn.fps)
+            _count(turn.summary, judged)
+            left = None if left is None else left - 1
+            if not all([output.take(judged) for output in turn.stream.outputs]):  # a list: every output gets the frame
+                return
+
+
+def _next_turn(turns: Sequence[_Turn], last: int, changed: threading.Condition) -> int | None:
+    """Choose the stream that has something and whose turn is longest ago, or wait a moment for one."""
+    order = [(last + 1 + step) % len(turns) for step in range(len(turns))]
+    with changed:
+        ready = [number for number in order if turns[number].feed.ready]
+        if not ready:
+            if not all(turn.feed.ended for turn in turns):
+                changed.wait(_LOOK_S)
+            return None
+    now = perf_counter()
+    due = [number for number in ready if turns[number].due <= now]
+    if not due:
+        time.sleep(min(_LOOK_S, min(turns[number].due for number in ready) - now))
+        return None
+    return due[0]
+
+
+def _judge(stream: Stream, frame: Frame, fps: float | None) -> Judged:
     """Judge one frame; one that says nothing is UNKNOWN, never an end to the run."""
     try:
         if frame.image is None:
             raise FrameError(frame.problem or "the source gave no picture")
-        image_bgr = to_bgr8(frame.image, bits)
-        detection = detector(image_bgr)
+        image_bgr = to_bgr8(frame.image, stream.bits)
+        detection = stream.detector(image_bgr)
     except FrameError as error:
-        reason = str(error)
-        return Judged(frame, None, None, reason, fps, unknown_event(frame, detector.threshold, reason))
-    return Judged(frame, image_bgr, detection, "", fps, frame_event(frame, detection))
+        reason, age_ms = str(error), _age_ms(frame)
+        event = unknown_event(frame, stream.detector.threshold, reason, age_ms)
+        return Judged(frame, None, None, reason, fps, age_ms, event)
+    age_ms = _age_ms(frame)
+    return Judged(frame, image_bgr, detection, "", fps, age_ms, frame_event(frame, detection, age_ms))
+
+
+def _age_ms(frame: Frame) -> float:
+    return (time.monotonic_ns() - frame.read_ns) / 1e6
 
 
 def _count(summary: Summary, judged: Judged) -> None:
     summary.verdicts[judged.verdict] += 1
     summary.unreadable += judged.image_bgr is None
+    summary.age_ms.append(judged.age_ms)
     if judged.detection is not None:
         summary.total_ms.append(judged.detection.latency_ms.total)
 
 
-def _rate(recent: deque[float]) -> float | None:
-    span = recent[-1] - recent[0]
-    return (len(recent) - 1) / span if span > 0 else None
-
-
-def stopping(source: FrameSource, stop: threading.Event) -> Callable[[], None]:
-    """Make `stop` end even a `read` that waits for a camera: a helper thread closes the source once it is set.
-
-    Returns:
-        Call it after the loop: ends the helper thread.
-    """
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            if stop.is_set():
-                source.close()
-                return
-
-    watcher = threading.Thread(target=watch, name="aae-stop", daemon=True)
-    watcher.start()
-
-    def end() -> None:
-        done.set()
-        watcher.join()
-
-    return end
+def _sum_up(turn: _Turn, seconds: float, stopped: bool) -> None:
+    summary = turn.summary
+    summary.seconds, summary.dropped = seconds, turn.feed.dropped
+    if summary.failure is None and summary.frames == 0 and not stopped:
+        summary.failure = SourceError(f"{turn.stream.source.name} gave no frame at all")

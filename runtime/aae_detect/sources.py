@@ -6,16 +6,18 @@ import glob
 import os
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from aae_detect._opencv import cv2
+from aae_detect.camera_source import GSTREAMER, CameraOptions, CameraSource, found_cameras
 from aae_detect.errors import AaeDetectError, SourceError
+from aae_detect.fake_capture import FAKE
 from aae_detect.frames import FrameSource
 from aae_detect.picture_source import PICTURE_SUFFIXES, PictureSource, list_pictures, natural_key
 from aae_detect.source_names import mask_password
-from aae_detect.video_source import CameraSource, VideoSource, found_cameras
+from aae_detect.video_source import VideoSource
 
-__all__ = ["mask_password", "open_source"]
+__all__ = ["is_live", "mask_password", "open_source"]
 
 _STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp", "srt")
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
@@ -23,15 +25,16 @@ _DEMO = re.compile(r"demo:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\
 _DEMO_HELP = "expected demo:[WIDTHxHEIGHT][@FPS][?seed=3&frames=100&defects=0.2&noise=2&live=1&counter=1]"
 
 
-def open_source(text: str, *, fps: float | None = None, bits: int | None = None) -> FrameSource:
+def open_source(text: str, *, fps: float | None = None, camera: CameraOptions | None = None) -> FrameSource:
     """Open a source of frames.
 
     Args:
         text: camera index (`0`), device (`/dev/video0`), video file, picture file, folder of pictures (nested; in
-            natural order), glob, stream (`rtsp://`, `http://`), or `demo:`, also with size, rate and options as in
-            `demo:1920x1080@60?seed=3&frames=100&defects=0.2`. A folder whose name is a number is written `./0`.
-        fps: frames per second: asked of a camera, nominal for files.
-        bits: depth of a camera's pictures above 8, see `CameraSource`; files say their own.
+            natural order), glob, stream (`rtsp://`, `http://`), GStreamer pipeline (`gst:... ! appsink`), or `demo:`,
+            also with size, rate and options as in `demo:1920x1080@60?seed=3&frames=100&defects=0.2`. A folder whose
+            name is a number is written `./0`.
+        fps: nominal frames per second of files that do not tell their own.
+        camera: What to ask a camera for; files say their own.
 
     Raises:
         SourceError: there is no such source, or it gives nothing; says what to do.
@@ -40,13 +43,11 @@ def open_source(text: str, *, fps: float | None = None, bits: int | None = None)
         raise SourceError("the source is empty; expected a camera index, a file, a folder, a stream, or demo:")
     if text.startswith("demo:"):
         return _open_demo(text, fps)
-    if text.isascii() and text.isdigit():
-        return CameraSource(int(text), fps, bits)
+    if _is_camera(text):
+        return CameraSource(int(text) if text.isdigit() else text, camera)
     scheme, separator, _ = text.partition("://")
     if separator and scheme.isalnum():
-        return _open_address(text, scheme.lower(), fps)
-    if re.fullmatch(r"/dev/(video\d+|v4l/.+)", text):
-        return CameraSource(text, fps, bits)
+        return _open_address(text, scheme.lower(), fps, camera)
     path = os.path.expanduser(text)
     if os.path.isdir(path):
         return PictureSource(list_pictures(path), text, fps or 0.0)
@@ -55,6 +56,24 @@ def open_source(text: str, *, fps: float | None = None, bits: int | None = None)
     if glob.has_magic(text):
         return _open_glob(text, fps)
     raise SourceError(f"source {text} does not exist: it is no file, no folder, and no camera ({found_cameras()})")
+
+
+def is_live(text: str) -> bool:
+    """Whether time passes outside a source that `open_source` would open: a camera or a stream, and no file."""
+    if text.startswith("demo:"):
+        return "1" in parse_qs(text.partition("?")[2]).get("live", [])
+    return _is_camera(text) or ("://" in text and not text.startswith("file:") and not _is_remote_file(text))
+
+
+def _is_camera(text: str) -> bool:
+    number = text.isascii() and text.isdigit()
+    return number or text.startswith((GSTREAMER, FAKE)) or re.fullmatch(r"/dev/(video\d+|v4l/.+)", text) is not None
+
+
+def _is_remote_file(address: str) -> bool:
+    """Whether an address names a video that lies on a server."""
+    parts = urlsplit(address)
+    return parts.scheme.lower() in ("http", "https") and Path(parts.path).suffix.lower() in _VIDEO_SUFFIXES
 
 
 def _open_file(path: Path, fps: float | None) -> FrameSource:
@@ -84,7 +103,7 @@ def _open_glob(pattern: str, fps: float | None) -> FrameSource:
     raise SourceError(f"{pattern} finds nothing; check the pattern, and put it in quotes so that the shell leaves it")
 
 
-def _open_address(text: str, scheme: str, fps: float | None) -> FrameSource:
+def _open_address(text: str, scheme: str, fps: float | None, camera: CameraOptions | None) -> FrameSource:
     if scheme == "file":
         return open_source(unquote(urlsplit(text).path), fps=fps)
     if scheme not in _STREAM_SCHEMES:
@@ -92,12 +111,10 @@ def _open_address(text: str, scheme: str, fps: float | None) -> FrameSource:
             f"{mask_password(text)}: unknown kind of address; expected one of {', '.join(_STREAM_SCHEMES)}"
         )
     try:
-        ending = Path(urlsplit(text).path).suffix.lower()
+        is_file = _is_remote_file(text)
     except ValueError as error:
         raise SourceError(f"{mask_password(text)} is no address: {error}") from error
-    if scheme in ("http", "https") and ending in _VIDEO_SUFFIXES:
-        return VideoSource(text, fps)
-    return CameraSource(text, fps)
+    return VideoSource(text, fps) if is_file else CameraSource(text, camera)
 
 
 def _open_demo(text: str, fps: float | None) -> FrameSource:

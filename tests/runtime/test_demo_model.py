@@ -7,7 +7,7 @@ import pytest
 from aae_detect import DemoCamera, Detector
 from aae_detect.app import demo_model_path
 from aae_detect.demo_tally import DemoTally
-from aae_detect.loop import run_loop
+from aae_detect.loop import Stream, run_loop
 
 MAKING_SEED = 1
 """Of the pictures that scripts/make_demo_model.py trains on."""
@@ -17,7 +17,8 @@ def judge_parts(seed: int, frames: int) -> DemoTally:
     assert seed != MAKING_SEED
     camera = DemoCamera(seed, defect_rate=0.5, frame_count=frames)
     tally = DemoTally(camera)
-    run_loop(Detector.load(demo_model_path(), provider="cpu", threads=2), camera, [tally], threading.Event())
+    detector = Detector.load(demo_model_path(), provider="cpu", threads=2)
+    run_loop([Stream(camera, detector, [tally])], threading.Event())
     return tally
 
 

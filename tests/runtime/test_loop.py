@@ -1,14 +1,20 @@
 """The frame loop, driven by a public FrameSource of our own: no camera, no patching."""
 
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
-from aae_detect import Detector, Frame, FrameSource, SourceError, Verdict
-from aae_detect.loop import Judged, run_loop, stopping
+from aae_detect import DemoCamera, Detection, Detector, Frame, FrameSource, SourceError, Verdict
+from aae_detect.events import signal_event
+from aae_detect.frames import Signal
+from aae_detect.judged import Judged, Output
+from aae_detect.loop import Stream, Summary
+from aae_detect.loop import run_loop as run_streams
 
 GRAY = np.full((64, 64, 3), 127, np.uint8)
 WHITE = np.full((64, 64, 3), 255, np.uint8)
@@ -38,7 +44,7 @@ class ListSource:
         self.closed = True
 
 
-class Keep:
+class Keep(Output):
     def __init__(self, stop_after: int = 1_000_000) -> None:
         self.judged: list[Judged] = []
         self.closed = False
@@ -50,6 +56,17 @@ class Keep:
 
     def close(self) -> None:
         self.closed = True
+
+
+def run_loop(
+    detector: Detector,
+    source: FrameSource,
+    outputs: list[Output],
+    stop: threading.Event,
+    max_frames: int | None = None,
+) -> Summary:
+    (summary,) = run_streams([Stream(source, detector, outputs)], stop, max_frames)
+    return summary
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +166,7 @@ def test_stop_finishes_the_frame_in_hand(detector: Detector) -> None:
 def test_stop_wakes_a_read_that_waits_for_a_camera(detector: Detector) -> None:
     class Stalled(ListSource):
         live = True
+        close_wakes_read = True
 
         def __init__(self) -> None:
             super().__init__()
@@ -162,10 +180,8 @@ def test_stop_wakes_a_read_that_waits_for_a_camera(detector: Detector) -> None:
             self._ended.set()
 
     source, stop = Stalled(), threading.Event()
-    end = stopping(source, stop)
     threading.Timer(0.1, stop.set).start()
     summary = run_loop(detector, source, [], stop)
-    end()
     assert (summary.frames, summary.exit_code) == (0, 0)
 
 
@@ -175,8 +191,106 @@ def test_the_event_holds_the_contract(detector: Detector) -> None:
     frame[20:24, 36:40] = 255
     run_loop(detector, ListSource(frame), [keep], threading.Event())
     event = keep.judged[0].event
-    assert list(event) == ["type", "frame", "time", "source", "score", "threshold", "verdict", "regions", "latency_ms"]
+    keys = ["type", "frame", "time", "source", "score", "threshold", "verdict", "regions", "latency_ms", "age_ms"]
+    assert list(event) == keys
     assert (event["type"], event["frame"], event["source"], event["threshold"]) == ("frame", 0, "list", 2.0)
     assert datetime.fromisoformat(event["time"]).tzinfo is not None
     assert list(event["regions"][0]) == ["x", "y", "width", "height", "area_px", "peak"]
     assert list(event["latency_ms"]) == ["preprocess", "inference", "postprocess", "total"]
+
+
+class Camera(DemoCamera):
+    """A live camera of its own thread, 160x120."""
+
+    def __init__(self, name: str, fps: float = 100) -> None:
+        super().__init__(size_hw=(120, 160), fps=fps, live=True)
+        self.name = name
+
+
+class Slow:
+    """A detector that takes its time."""
+
+    def __init__(self, detector: Detector, seconds: float) -> None:
+        self._detector, self._seconds = detector, seconds
+        self.threshold = detector.threshold
+
+    def __call__(self, image: np.ndarray) -> Detection:
+        time.sleep(self._seconds)
+        return self._detector(image)
+
+
+def test_streams_that_are_too_many_share_the_time_fairly(detector: Detector) -> None:
+    keep = Keep(stop_after=160)
+    slow = cast(Detector, Slow(detector, 0.005))
+    # One asks for ten times as much as the others.
+    streams = [Stream(Camera(f"camera {n}", 200 if n == 0 else 20), slow, [keep]) for n in range(8)]
+    summaries = run_streams(streams, threading.Event())
+    judged = [summary.frames for summary in summaries]
+    assert sum(judged) == 160
+    assert min(judged) >= 160 / 8 / 2
+    assert {j.frame.source for j in keep.judged} == {f"camera {n}" for n in range(8)}
+
+
+def test_a_file_beside_a_camera_keeps_all_its_frames(detector: Detector) -> None:
+    class Both(Keep):
+        def take(self, judged: Judged) -> bool:
+            super().take(judged)
+            return len(file.judged) < 50 or len(camera.judged) < 10
+
+    file, camera = Keep(), Both()
+    source = ListSource(*[GRAY] * 50)
+    slow = cast(Detector, Slow(detector, 0.002))
+    run_streams([Stream(source, slow, [file]), Stream(Camera("camera"), slow, [camera])], threading.Event())
+    assert [j.frame.index for j in file.judged] == list(range(50))
+    assert len(camera.judged) >= 10
+
+
+def test_every_so_many_th_frame(detector: Detector) -> None:
+    keep = Keep()
+    run_streams([Stream(ListSource(*[GRAY] * 10), detector, [keep], every=4)], threading.Event())
+    assert [j.frame.index for j in keep.judged] == [0, 4, 8]
+
+
+def test_at_most_so_many_frames_per_second(detector: Detector) -> None:
+    start = time.monotonic()
+    (summary,) = run_streams([Stream(ListSource(*[GRAY] * 11), detector, most_fps=20)], threading.Event())
+    assert summary.frames == 11
+    assert 0.5 <= time.monotonic() - start < 1.0
+
+
+def test_a_lost_camera_is_told_to_outputs_and_counted_and_the_run_goes_on(detector: Detector) -> None:
+    class Lossy(ListSource):
+        live = True
+
+        def read(self) -> Frame | Signal | None:
+            time.sleep(0.05)  # each is judged before the next comes
+            frame = super().read()
+            now = datetime.now(UTC)
+            if self.index in (1, 2):
+                return Signal(self.index == 1, "cable", now, self.name, 0.5)
+            return frame
+
+    class Told(Keep):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[Signal] = []
+
+        def signal(self, signal: Signal) -> None:
+            self.told.append(signal)
+
+    told = Told()
+    summary = run_loop(detector, Lossy(*[GRAY] * 4), [told], threading.Event())
+    assert [signal.lost for signal in told.told] == [True, False]
+    assert [j.frame.index for j in told.judged] == [0, 3]
+    assert (summary.outages, summary.frames, summary.exit_code) == (1, 2, 0)
+    event = signal_event(told.told[0])
+    assert (event["type"], event["state"], event["reason"]) == ("signal", "lost", "cable")
+    assert signal_event(told.told[1])["outage_s"] == 0.5
+
+
+def test_the_age_of_a_frame_counts_from_its_read(detector: Detector) -> None:
+    keep = Keep()
+    slow = cast(Detector, Slow(detector, 0.05))
+    run_loop(slow, ListSource(GRAY), [keep], threading.Event())
+    assert 50 <= keep.judged[0].age_ms < 500
+    assert keep.judged[0].event["age_ms"] == round(keep.judged[0].age_ms, 3)

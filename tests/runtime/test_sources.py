@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from aae_detect._opencv import cv2
+from aae_detect.camera_source import CameraOptions, CameraSource
 from aae_detect.demo import DemoCamera, read_counter
 from aae_detect.errors import SourceError
 from aae_detect.frames import FrameSource
 from aae_detect.picture_source import PictureSource, list_pictures, natural_key, read_picture
 from aae_detect.sources import mask_password, open_source
-from aae_detect.video_source import CameraSource, VideoSource
+from aae_detect.video_source import VideoSource
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +337,7 @@ def test_a_stream_that_ends_is_a_failure_and_says_so(camera_server):
 
 
 def test_a_stream_that_hangs_is_given_up_after_its_timeout(camera_server):
-    source = CameraSource(address(camera_server, "/live/hangs"), read_timeout_ms=500)
+    source = CameraSource(address(camera_server, "/live/hangs"), CameraOptions(read_timeout_ms=500))
     started = time.monotonic()
     with pytest.raises(SourceError, match="stopped after"):
         read_all(source)

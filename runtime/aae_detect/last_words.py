@@ -1,0 +1,45 @@
+"""What is said when a run ends, and the code that it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from aae_detect.detection import Verdict
+from aae_detect.loop import Stream, Summary
+
+
+def exit_code(summaries: Sequence[Summary]) -> int:
+    """Choose the most telling of all streams' codes: a failed source, NG, and then the rest."""
+    codes = [summary.exit_code for summary in summaries]
+    return next((code for code in (4, 3, 1) if code in codes), 0)
+
+
+def last_words(streams: Sequence[Stream], summaries: Sequence[Summary]) -> Iterator[str]:
+    """Say what happened, stream by stream."""
+    for stream, summary in zip(streams, summaries, strict=True):
+        name = f"{stream.source.name}: " if len(streams) > 1 else ""
+        yield from (f"{name}{line}" for line in _of_stream(stream, summary))
+
+
+def _of_stream(stream: Stream, summary: Summary) -> Iterator[str]:
+    counts = ", ".join(f"{summary.verdicts[verdict]} {verdict}" for verdict in Verdict)
+    rate = summary.frames / summary.seconds if summary.seconds else 0.0
+    yield f"{summary.frames} frames in {summary.seconds:.1f} s ({rate:.0f} per second): {counts}"
+    if summary.total_ms:
+        yield f"time per verdict: {_percentiles(summary.total_ms)}"
+    if summary.age_ms and stream.source.live:
+        yield f"age of a frame at its verdict: {_percentiles(summary.age_ms)}"
+    if summary.dropped:
+        yield f"{summary.dropped} frames were dropped: they came while others were judged"
+    if summary.outages:
+        yield f"the camera was lost {summary.outages} times"
+    for output in stream.outputs:
+        if output.dropped:
+            yield f"{output.dropped} frames were too many for {getattr(output, 'name', type(output).__name__)}"
+
+
+def _percentiles(values_ms: Sequence[float]) -> str:
+    p50, p95 = np.percentile(values_ms, (50, 95))
+    return f"{p50:.1f} ms median, {p95:.1f} ms at the 95th percentile"

@@ -1,0 +1,38 @@
+"""Passwords in addresses, from where they are kept: on a command line every user of the machine could read them.
+
+rtsp://viewer:${CAMERA_PASSWORD}@10.0.0.5/line1         from the environment
+rtsp://viewer:${file:/run/secrets/camera}@10.0.0.5/line1   from a file, its last line end left out
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from aae_detect.errors import ConfigError
+
+_PLACE = re.compile(r"\$\{(?P<file>file:)?(?P<name>[^}]*)\}")
+
+
+def fill_secrets(address: str) -> str:
+    """Put secrets into an address; what is special in addresses is written with % as they ask for.
+
+    Raises:
+        ConfigError: the variable is not set, or the file cannot be read; never says what is in it.
+    """
+    return _PLACE.sub(lambda place: quote(_secret(place), safe=""), address)
+
+
+def _secret(place: re.Match[str]) -> str:
+    name = place["name"]
+    if not place["file"]:
+        if (value := os.environ.get(name)) is None:
+            raise ConfigError(f"{place[0]} in the source: the environment variable {name} is not set")
+        return value
+    try:
+        return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"{place[0]} in the source: {name} cannot be read ({reason})") from None

@@ -1,0 +1,155 @@
+"""What a user may say of sources: on the command line, in a file, and where passwords come from."""
+
+from pathlib import Path
+
+import pytest
+
+from aae_detect.camera_source import CameraOptions
+from aae_detect.errors import ConfigError
+from aae_detect.frame_view import FrameView
+from aae_detect.source_secrets import fill_secrets
+from aae_detect.source_settings import SourceSettings
+from aae_detect.stream_settings import KEYS, read_config, read_stream
+
+EVERYTHING = """
+[defaults]
+model = "models/detector.onnx"
+lost_after = 3
+
+[[source]]
+name = "line 1"
+source = "rtsp://viewer:${CAMERA_PASSWORD}@10.0.0.5/stream"
+
+[[source]]
+source = "/dev/video0"
+model = "/other.onnx"
+threshold = 4.5
+size = "1920x1080"
+fps = 30
+exposure = 120
+gain = 2
+pixel_format = "MJPG"
+bits = 12
+rotate = 90
+flip = "horizontal"
+crop = "200,0,600,1080"
+every = 2
+most_fps = 12.5
+lost_after = 0
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "line.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_says_all_that_options_say(tmp_path):
+    first, second = read_config(write(tmp_path, EVERYTHING), {"threshold": 9.0})
+    assert (first.source.name, first.source.lost_after_s, first.threshold) == ("line 1", 3, 9.0)
+    assert first.model == tmp_path / "models" / "detector.onnx"
+    assert second.model == Path("/other.onnx")
+    assert second.threshold == 4.5
+    assert second.source == SourceSettings(
+        "/dev/video0",
+        camera=CameraOptions((1080, 1920), 30, 120, 2, "MJPG", 12),
+        view=FrameView(90, "horizontal", (200, 0, 600, 1080)),
+        every=2,
+        most_fps=12.5,
+        lost_after_s=0,
+    )
+    used = {line.partition(" =")[0] for line in EVERYTHING.splitlines() if " = " in line}
+    assert used == set(KEYS), "the example shows every key"
+
+
+def test_settings_survive_their_way_to_the_capture_process(tmp_path):
+    for stream in read_config(write(tmp_path, EVERYTHING), {}):
+        assert SourceSettings.from_json(stream.source.to_json()) == stream.source
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ('[[source]]\nsource = "0"\n\n[[source]]\nsource = "1"\nmodle = "x"', 6, "modle: unknown"),
+        ('[defaults]\nfps = "30"\n[[source]]\nsource = "0"', 2, "fps: '30'; expected frames per second"),
+        ('[[source]]\nsource = "0"\nsize = "big"', 3, "size: 'big'; expected \"WIDTHxHEIGHT\""),
+        ('[[source]]\nsource = "0"\ncrop = "1,2,3"', 3, "crop"),
+        ('[[source]]\nsource = "0"\ncrop = "1,2,0,4"', 3, "crop: "),
+        ('[[source]]\nsource = "0"\nrotate = 45', 3, "rotate: 45"),
+        ('[[source]]\nsource = "0"\nevery = 1.5', 3, "every"),
+        ('[[source]]\nsource = "0"\nmodel = 3', 3, "model"),
+        ('[[source]]\nname = "a"', 1, "no address"),
+        ('[[camera]]\nsource = "0"', 1, "camera"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path, text, line, words):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as told:
+        read_config(path, {})
+    assert str(told.value).startswith(f"{path}:{line}: ")
+    assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "names no source"),
+        ("[[source]", "is no TOML"),
+        ('[[source]]\nsource = "0"\n[[source]]\nsource = "0"', "two sources are called"),
+    ],
+)
+def test_a_file_that_says_nothing_useful(tmp_path, text, words):
+    with pytest.raises(ConfigError, match=words):
+        read_config(write(tmp_path, text), {})
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / "none.toml", {})
+
+
+def test_options_that_are_not_given_do_not_count():
+    stream = read_stream({"source": "0", "model": None, "fps": None})
+    assert stream.source == SourceSettings("0")
+    assert stream.source.shown_name == "camera 0"
+    assert stream.model is None
+
+
+@pytest.mark.parametrize(
+    ("source", "live"),
+    [
+        ("0", True),
+        ("/dev/video2", True),
+        ("rtsp://host/stream", True),
+        ("http://host/mjpeg", True),
+        ("gst:videotestsrc ! appsink", True),
+        ("fake:plug", True),
+        ("demo:?live=1", True),
+        ("demo:", False),
+        ("http://host/film.mp4?token=1", False),
+        ("file:///film.mp4", False),
+        ("film.mp4", False),
+        ("parts/*.png", False),
+    ],
+)
+def test_whether_time_passes_outside(source, live):
+    assert SourceSettings(source).live is live
+
+
+def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAMERA_PASSWORD", "p@ss/word")
+    secret = tmp_path / "secret"
+    secret.write_text("from file\n")
+    address = "rtsp://viewer:${CAMERA_PASSWORD}@host/stream?token=${file:" + str(secret) + "}"
+    assert fill_secrets(address) == "rtsp://viewer:p%40ss%2Fword@host/stream?token=from%20file"
+    shown = SourceSettings(address).shown_name
+    assert "p@ss" not in shown
+    assert SourceSettings(fill_secrets(address)).shown_name == "rtsp://viewer:***@host/stream?token=***"
+    assert "p@ss" not in SourceSettings(address).to_json()
+
+
+@pytest.mark.parametrize("place", ["${NO_SUCH_SECRET}", "${file:/no/such/file}"])
+def test_a_secret_that_is_missing_is_named(place):
+    with pytest.raises(ConfigError, match=r"NO_SUCH_SECRET|no/such/file"):
+        fill_secrets(f"rtsp://me:{place}@host/")

@@ -1,0 +1,201 @@
+"""A camera in a process of its own, that vanishes, hangs and comes back; played by the public fake."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from aae_detect.camera.watched import WatchedCamera
+from aae_detect.camera_source import CameraOptions
+from aae_detect.demo import read_counter
+from aae_detect.errors import SourceError
+from aae_detect.frame_view import FrameView
+from aae_detect.frames import Frame, FrameSource, Signal
+from aae_detect.source_settings import SourceSettings
+
+
+class Plug:
+    """The fake camera's control file, and what must be as it was when a test ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "plug"
+        self.source = f"fake:{self._path}"
+
+    def say(self, words: str) -> None:
+        partial = self._path.with_suffix(".new")
+        partial.write_text(words)
+        os.replace(partial, self._path)
+
+    def watch(self, **settings) -> WatchedCamera:
+        return WatchedCamera(SourceSettings(self.source, **settings))
+
+
+@pytest.fixture
+def plug(tmp_path):
+    threads, descriptors, children = threading.active_count(), _descriptors(), _children()
+    plug = Plug(tmp_path)
+    plug.say("here 320x240 @60")
+    yield plug
+    assert (threading.active_count(), _descriptors(), _children()) == (threads, descriptors, children)
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _children() -> set[int]:
+    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+def _until(camera: WatchedCamera, kind: type, timeout: float = 15.0):
+    until = time.monotonic() + timeout
+    while not isinstance(item := camera.read(), kind):
+        assert time.monotonic() < until
+    return item
+
+
+def test_frames_come_whole_new_and_fresh(plug):
+    camera = plug.watch()
+    assert isinstance(camera, FrameSource)
+    frames = [camera.read() for _ in range(30)]
+    assert [read_counter(frame.image) for frame in frames] == [frame.index for frame in frames]
+    assert all(later.index > earlier.index for earlier, later in pairwise(frames))
+    assert frames[0].image.shape == (240, 320, 3)
+    assert {frame.source for frame in frames} == {plug.source}
+    assert sorted((time.monotonic_ns() - frame.read_ns) / 1e6 for frame in frames)[0] < 2000
+    assert camera.fps == 60
+    camera.close()
+    assert camera.read() is None
+    camera.close()
+
+
+def test_a_frame_is_its_own_and_not_overwritten(plug):
+    camera = plug.watch()
+    frames = [camera.read() for _ in range(8)]
+    assert [read_counter(frame.image) for frame in frames] == [frame.index for frame in frames]
+    camera.close()
+
+
+@pytest.mark.parametrize("state", ["gone", "silent"])
+def test_a_loss_is_told_once_and_within_two_seconds_and_so_is_the_return(plug, state):
+    camera = plug.watch()
+    before = [camera.read() for _ in range(5)]
+    plug.say(state)
+    said = time.monotonic()
+    lost = _until(camera, Signal)
+    assert lost.lost
+    assert time.monotonic() - said < 2.0
+    assert lost.source == plug.source
+    threading.Timer(1.0, plug.say, ["here 320x240 @60"]).start()
+    back = _until(camera, Signal)
+    assert not back.lost
+    # 1 s until it is there, the pause that had begun, and 2 s.
+    assert 0.9 < time.monotonic() - said - 1.5 * (state == "silent") < 1.0 + 1.0 + 2.0
+    assert back.outage_s == pytest.approx((back.at - lost.at).total_seconds(), abs=0.05)
+    after = [camera.read() for _ in range(5)]
+    assert all(isinstance(frame, Frame) for frame in after)
+    # The first one after the return, numbered 0 by the camera, was dropped.
+    assert read_counter(after[0].image) >= 1
+    indexes = [frame.index for frame in before + after]
+    assert indexes == sorted(set(indexes))
+    camera.close()
+
+
+def test_a_capture_process_that_dies_is_a_loss_like_any_other(plug):
+    before = _children()
+    camera = plug.watch()
+    _until(camera, Frame)
+    (pid,) = _children() - before
+    os.kill(pid, signal.SIGKILL)
+    lost = _until(camera, Signal)
+    assert lost.lost
+    assert "capture process ended (signal 9)" in lost.reason
+    assert not _until(camera, Signal).lost
+    _until(camera, Frame)
+    camera.close()
+
+
+def test_a_capture_process_that_is_stopped_is_silent(plug):
+    before = _children()
+    camera = plug.watch()
+    _until(camera, Frame)
+    (pid,) = _children() - before
+    os.kill(pid, signal.SIGSTOP)
+    assert "silent: no frame for 1.5 s" in _until(camera, Signal).reason
+    assert not _until(camera, Signal).lost
+    camera.close()
+
+
+def test_a_camera_that_is_not_there_is_told_by_connect_and_waited_for_by_read(plug):
+    plug.say("gone")
+    camera = plug.watch()
+    with pytest.raises(SourceError, match="does not open"):
+        camera.connect()
+    camera.close()
+    camera = plug.watch()
+    assert camera.read().lost
+    plug.say("here 320x240 @60")
+    assert not camera.read().lost
+    camera.close()
+
+
+def test_close_wakes_a_read_whatever_the_camera_does(plug):
+    for state in ("here 320x240 @60", "silent", "gone"):
+        plug.say(state)
+        camera = plug.watch(lost_after_s=0)
+        answers = []
+        reader = threading.Thread(target=lambda: answers.extend(iter(camera.read, None)))  # noqa: B023
+        reader.start()
+        time.sleep(0.7)
+        started = time.monotonic()
+        camera.close()
+        reader.join(2)
+        assert not reader.is_alive()
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_camera_that_waits_for_a_trigger_may_be_silent_for_ever(plug):
+    camera = plug.watch(lost_after_s=0)
+    _until(camera, Frame)
+    plug.say("silent")
+    threading.Timer(2.5, plug.say, ["here"]).start()
+    assert all(isinstance(camera.read(), Frame) for _ in range(10))
+    camera.close()
+
+
+def test_settings_reach_the_camera_and_what_it_does_not_take_is_told(plug):
+    options = CameraOptions(size_hw=(120, 160), fps=50, gain=3)
+    camera = plug.watch(name="line 1", camera=options, view=FrameView(rotate_deg=90, crop_xywh=(10, 20, 100, 80)))
+    camera.connect()
+    assert camera.notes == ("asked for gain 3, the camera is at 0",)
+    assert (camera.fps, camera.name) == (50, "line 1")
+    frame = camera.read()
+    assert (frame.image.shape, frame.source) == ((80, 100, 3), "line 1")
+    camera.close()
+
+
+def test_the_capture_process_ends_when_the_one_that_asked_is_killed(plug, tmp_path):
+    script = (
+        "import sys\n"
+        "from aae_detect.camera.watched import WatchedCamera\n"
+        "from aae_detect.source_settings import SourceSettings\n"
+        f"camera = WatchedCamera(SourceSettings({plug.source!r}))\n"
+        "camera.read()\n"
+        "print(camera._process._process.pid, flush=True)\n"
+        "camera.read()\nsys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        plug.say("silent")
+        process.kill()
+    until = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < until, "the capture process lives on"
+        time.sleep(0.02)
