@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aae_detect import __version__
+from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, progress, warn
 from aae_detect.bench.options import frame_size, list_of
+from aae_detect.bench.pipeline_command import pipeline
 from aae_detect.errors import AaeDetectError
 
 if TYPE_CHECKING:
     from aae_detect.session import ProviderChoice
 
 _PROVIDERS = click.Choice(["auto", "cpu", "cuda"])
-_COMMAND = "aae_detect.bench.command"
-_JSON_OPTION = click.option(
-    "--json", "json_target", metavar="FILE", help="Write the result as JSON; - writes it to standard output."
-)
 
 
 class _Bench(click.Group):
     """Keeps the command line for the result, and turns the package's errors into messages with their exit codes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_COMMAND] = shlex.join(["aae-bench", *args])
+        ctx.meta[COMMAND] = shlex.join(["aae-bench", *args])
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -68,7 +63,7 @@ def main() -> None:
 @main.command(epilog=_ACCURACY_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@_JSON_OPTION
+@json_option
 @click.option(
     "--csv", "csv_target", type=click.Path(path_type=Path), metavar="FILE", help="Write each picture's score."
 )
@@ -110,18 +105,18 @@ def accuracy(
     from aae_detect.model_file import read_model
     from aae_detect.whole_file import check_target, write_whole
 
-    _check_json_target(json_target)
+    check_json_target(json_target)
     if csv_target:
         check_target(csv_target, "--csv")
     labelled = find_labelled_set(data, limit)
     detector = Detector.load(model, provider, threads, threshold, int(bits) if bits else None)
-    _warn(detector.warnings)
-    with _progress(len(labelled.pictures), "pictures") as done:
+    warn(detector.warnings)
+    with progress(len(labelled.pictures), "pictures") as done:
         judged = judge_pictures(detector, labelled, done)
     figures = measure_accuracy(judged, detector.threshold)
     figures["counts"]["unused_masks"] = labelled.unused_masks
     if robustness:
-        with _progress(len(labelled.pictures), "disturbed pictures") as done:
+        with progress(len(labelled.pictures), "disturbed pictures") as done:
             figures["robustness"] = measure_robustness(detector, labelled, int(bits) if bits else None, done)
     result = {
         **figures,
@@ -129,16 +124,16 @@ def accuracy(
         "data": data.resolve().name,
         "provider": detector.provider,
         "threads": threads,
-        **describe_run(read_model(model), ctx.meta[_COMMAND]),
+        **describe_run(read_model(model), ctx.meta[COMMAND]),
     }
     if csv_target:
         write_whole(csv_target, scores_csv(judged, data, detector.threshold))
-    _hand_over(result, json_target, accuracy_table(result))
+    hand_over(result, json_target, accuracy_table(result))
 
 
 @main.command(epilog=_LATENCY_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@_JSON_OPTION
+@json_option
 @click.option(
     "--threads",
     callback=list_of(click.IntRange(0).convert),
@@ -209,12 +204,12 @@ def latency(
     from aae_detect.bench.report import describe_run, latency_table
     from aae_detect.model_file import read_model
 
-    _check_json_target(json_target)
-    described = describe_run(read_model(model), ctx.meta[_COMMAND])  # before the work: its load is not the machine's
+    check_json_target(json_target)
+    described = describe_run(read_model(model), ctx.meta[COMMAND])  # before the work: its load is not the machine's
     settings = list_settings(providers, threads, sizes, batches)
-    with _progress(len(settings) * turn_count(repeat), "turns") as done:
+    with progress(len(settings) * turn_count(repeat), "turns") as done:
         rows = measure_latency(model, settings, repeat, warmup, done=done)
-    _warn(dict.fromkeys(warning for row in rows for warning in row.get("warnings", ())))
+    warn(dict.fromkeys(warning for row in rows for warning in row.get("warnings", ())))
     result = {
         "rows": rows,
         "peak_memory_mib": peak_memory_mib(),
@@ -222,43 +217,10 @@ def latency(
         "opencv_threads": cv2.getNumThreads(),  # --threads is ONNX Runtime's number only, as in aae-detect
         **described,
     }
-    _hand_over(result, json_target, latency_table(result))
+    hand_over(result, json_target, latency_table(result))
 
 
-def _check_json_target(target: str | None) -> None:
-    from aae_detect.whole_file import check_target
-
-    if target and target != "-":
-        check_target(Path(target), "--json")
-
-
-def _hand_over(result: dict[str, Any], target: str | None, table: str) -> None:
-    """Write the JSON and the table; the table gives way to JSON on standard output."""
-    from aae_detect.bench.report import to_json
-    from aae_detect.whole_file import write_whole
-
-    click.echo(table, err=target == "-")
-    if target == "-":
-        click.echo(to_json(result), nl=False)
-    elif target:
-        write_whole(Path(target), to_json(result))
-        click.echo(f"\nwritten to {target}")
-
-
-def _warn(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-
-
-@contextmanager
-def _progress(length: int, what: str) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, and nothing in a log."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    with click.progressbar(length=length, label=what, file=sys.stderr, show_pos=True) as bar:
-        yield lambda count: bar.update(count - bar.pos)
-
+main.add_command(pipeline)
 
 if __name__ == "__main__":
     main()

@@ -111,12 +111,36 @@ def latency_table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         threads = "one thread per core" if row["threads"] == 0 else f"threads {row['threads']}"
         head = f"{row['provider']}, {threads}, frame {row['size']}, batch {row['batch']}"
-        lines += ["", head, f"  {'':16}{'p50':>10}{'p95':>10}{'p99':>10}"]
-        for stage in (key for key in row if key.endswith("_ms") and isinstance(row[key], dict)):
-            name = stage.removesuffix("_ms").replace("_", " ")
-            lines.append(f"  {name:16}" + "".join(f"{row[stage][p]:10.2f}" for p in ("p50", "p95", "p99")))
+        lines += ["", head, *_stage_lines(row)]
         lines.append(f"  {row['frames_per_second']:.1f} frames per second, from the median over {row['repeats']} runs")
     return "\n".join(lines)
+
+
+def pipeline_table(result: dict[str, Any]) -> str:
+    """Lay out what `aae-bench pipeline` found for people to read."""
+    memory = result["memory_mib"]
+    lines = [*_heading(result["model"]), f"judged    by {result['provider']}, for {result['seconds']:g} s"]
+    if memory["all"] is not None:
+        lines.append(f"memory    {memory['own']:.0f} MiB, {memory['all']:.0f} with capture processes")
+    for row in result["sources"]:
+        lines += ["", row["source"]]
+        lines.append(
+            f"  {row['frames_per_second_in']:.1f} frames per second in, {row['frames_per_second_judged']:.1f} judged; "
+            f"{row['dropped']} dropped, {row['outages']} outages"
+        )
+        lines += _stage_lines(row)
+        if row.get("overlays_dropped"):
+            lines.append(f"  {row['overlays_dropped']} frames without an overlay: drawing was too slow for them")
+    return "\n".join(lines)
+
+
+def _stage_lines(row: dict[str, Any]) -> list[str]:
+    """Lay out a row's times, milliseconds."""
+    lines = [f"  {'':16}{'p50':>10}{'p95':>10}{'p99':>10}"]
+    for stage in (key for key in row if key.endswith("_ms") and isinstance(row[key], dict)):
+        name = stage.removesuffix("_ms").replace("_", " ")
+        lines.append(f"  {name:16}" + "".join(f"{row[stage][p]:10.2f}" for p in ("p50", "p95", "p99")))
+    return lines
 
 
 def _heading(model: dict[str, Any]) -> list[str]:

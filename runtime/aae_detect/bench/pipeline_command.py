@@ -1,0 +1,74 @@
+"""`aae-bench pipeline`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, warn
+
+if TYPE_CHECKING:
+    from aae_detect.session import ProviderChoice
+
+_EXAMPLES = """\b
+Examples:
+  aae-bench pipeline detector.onnx --source demo:1920x1080@60
+  aae-bench pipeline detector.onnx --source demo:640x480@30 --count 4 --no-overlay
+  aae-bench pipeline detector.onnx --source rtsp://10.0.0.5/stream --seconds 60 --json pipeline.json
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@json_option
+@click.option("--source", "sources", multiple=True, required=True, metavar="WHAT", help="As aae-detect takes it.")
+@click.option("--count", type=click.IntRange(1, 64), default=1, show_default=True, help="Take each source so often.")
+@click.option("--seconds", type=click.FloatRange(1), default=10.0, show_default=True, help="How long to measure.")
+@click.option("--overlay/--no-overlay", default=True, show_default=True, help="Draw the overlays too.")
+@click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Threads; 0: one per core.")
+@click.pass_context
+def pipeline(
+    ctx: click.Context,
+    model: Path,
+    json_target: str | None,
+    sources: tuple[str, ...],
+    count: int,
+    seconds: float,
+    overlay: bool,
+    provider: ProviderChoice,
+    threads: int,
+) -> None:
+    """Measure the whole loop as aae-detect runs it: what comes in, what is judged, how old it is by then.
+
+    Cameras are read in processes of their own, `demo:` among them: it keeps its pace, as a camera does.
+    """
+    from aae_detect.bench.pipeline import measure_pipeline
+    from aae_detect.bench.report import describe_run, pipeline_table
+    from aae_detect.detector import Detector
+    from aae_detect.model_file import read_model
+    from aae_detect.source_settings import SourceSettings
+
+    check_json_target(json_target)
+    described = describe_run(read_model(model), ctx.meta[COMMAND])
+    detector = Detector.load(model, provider, threads)
+    warn(detector.warnings)
+    wanted = [_live(source) for source in sources for _ in range(count)]
+    names = [f"{source} #{number}" if len(wanted) > 1 else source for number, source in enumerate(wanted, start=1)]
+    settings = [SourceSettings(source, name) for source, name in zip(wanted, names, strict=True)]
+    result: dict[str, Any] = {
+        **measure_pipeline(detector, settings, seconds, overlay=overlay),
+        "provider": detector.provider,
+        "threads": threads,
+        **described,
+    }
+    hand_over(result, json_target, pipeline_table(result))
+
+
+def _live(source: str) -> str:
+    """Have the demo camera keep its pace, unless something else was asked for."""
+    if not source.startswith("demo:") or "live=" in source:
+        return source
+    return f"{source}{'&' if '?' in source else '?'}live=1"
