@@ -15,7 +15,6 @@ from typing import Any
 from aae_compare.pictures import FiguresFrom, HeldBack, draw_defects, find_held_back
 from aae_compare.settings import CompareSettings
 from aae_detect.bench.dataset import LabelledSet
-from aae_detect.session import ProviderChoice
 from aae_train.config import MODELS, TrainConfig
 from aae_train.labels import Labels
 
@@ -53,7 +52,7 @@ class Comparison:
         return drawn, "synthetic defects"
 
     @property
-    def provider(self) -> ProviderChoice:
+    def provider(self) -> str:
         """Where models are measured."""
         return "cpu" if self.settings.device == "cpu" else "auto"
 

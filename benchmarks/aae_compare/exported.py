@@ -15,7 +15,7 @@ from aae_detect.generate.reconstructor import Reconstructor
 from aae_detect.part_file import read_part
 from aae_detect.picture_source import read_picture
 from aae_detect.prior import Prior
-from aae_detect.session import ProviderChoice, open_session
+from aae_detect.session import open_session
 
 _CODES_OF_THEIR_OWN = ("gmmn-ae",)
 """Families whose codes are not held to the prior: their generator goes from the prior to a code first."""
@@ -24,7 +24,7 @@ _CODES_OF_THEIR_OWN = ("gmmn-ae",)
 class Exported:
     """Encoder, decoder, generator and, where there is one, discriminator of an export."""
 
-    def __init__(self, folder: Path, provider: ProviderChoice, threads: int) -> None:
+    def __init__(self, folder: Path, provider: str, threads: int) -> None:
         """Load them.
 
         Args:

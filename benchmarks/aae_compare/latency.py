@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from aae_detect.bench.latency import Setting, measure_latency
-from aae_detect.session import ProviderChoice
 
 FRAME_HW = (480, 640)
 ROUNDS = 5
@@ -20,9 +19,7 @@ WARMUP = 3
 _STAGES = {"latency_ms": "without_overlay_ms", "inference_ms": "inference_ms"}
 
 
-def measure_latencies(
-    detectors: Mapping[str, Path], provider: ProviderChoice, threads: int
-) -> dict[str, dict[str, Any]]:
+def measure_latencies(detectors: Mapping[str, Path], provider: str, threads: int) -> dict[str, dict[str, Any]]:
     """Measure several models as `aae-bench latency` does, one after the other and round after round.
 
     Args:

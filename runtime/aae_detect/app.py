@@ -6,9 +6,9 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
@@ -27,7 +27,7 @@ from aae_detect.live_stats import StatsScreen, StreamStats
 from aae_detect.loop import Stream, Summary, run_loop
 from aae_detect.outputs import EventOutput, NgOutput, SignalLines, VideoOutput
 from aae_detect.queued_output import QueuedOutput
-from aae_detect.session import ProviderChoice
+from aae_detect.session import AUTO
 from aae_detect.source_settings import open_with
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.window import KEYS_HELP
@@ -46,7 +46,8 @@ class Settings:
 
     streams: tuple[StreamSettings, ...]
     demo: bool = False
-    provider: ProviderChoice = "auto"
+    provider: str = AUTO
+    provider_options: Mapping[str, str] = field(default_factory=dict)
     threads: int = 0
     window: bool = True
     save_video: Path | None = None
@@ -123,7 +124,9 @@ def _load_detectors(settings: Settings) -> list[Detector]:
     for stream in settings.streams:
         path, bits = _model_path(settings, stream), stream.source.camera.bits
         if (path, bits) not in loaded:
-            loaded[path, bits] = Detector.load(path, settings.provider, settings.threads, bits=bits)
+            loaded[path, bits] = Detector.load(
+                path, settings.provider, settings.threads, bits=bits, provider_options=settings.provider_options
+            )
             for warning in loaded[path, bits].warnings:
                 _say(f"warning: {warning}")
         detectors.append(loaded[path, bits].with_threshold(stream.threshold))

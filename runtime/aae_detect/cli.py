@@ -12,6 +12,7 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError
+from aae_detect.provider_option import provider_option, provider_options_option
 
 if TYPE_CHECKING:
     from aae_detect.stream_settings import StreamSettings
@@ -60,13 +61,8 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 @click.option(
     "--demo", is_flag=True, help="The built-in demo camera, with the shipped demo model unless --model is given."
 )
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Execution provider of ONNX Runtime; auto takes CUDA where it loads.",
-)
+@provider_option
+@provider_options_option
 @click.option(
     "--threads",
     type=click.IntRange(0, 256),
@@ -124,6 +120,7 @@ def main(
     config: Path | None,
     demo: bool,
     provider: str,
+    provider_options: dict[str, str],
     threads: int,
     no_window: bool,
     save_video: Path | None,
@@ -155,7 +152,8 @@ def main(
         settings = Settings(
             streams=_streams(camera, sources, config, demo, {"model": named, **of_source}),
             demo=demo,
-            provider=provider,  # type: ignore[arg-type]  # click.Choice holds it to the names
+            provider=provider,
+            provider_options=provider_options,
             threads=threads,
             window=not no_window,
             save_video=save_video,

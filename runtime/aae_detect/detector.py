@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from time import perf_counter_ns
@@ -18,7 +18,7 @@ from aae_detect.golden import check_golden, golden_input
 from aae_detect.model_file import ModelFile, read_model
 from aae_detect.preprocess import BITS, prepare
 from aae_detect.scoring import judge, score_map
-from aae_detect.session import ProviderChoice, open_session
+from aae_detect.session import AUTO, open_session
 from aae_detect.spec import ModelSpec
 
 _OUTPUTS = ["anomaly_map", "reconstruction"]
@@ -43,19 +43,21 @@ class Detector:
     def load(
         cls,
         path: str | Path,
-        provider: ProviderChoice = "auto",
+        provider: str = AUTO,
         threads: int = 0,
         threshold: float | None = None,
         bits: int | None = None,
+        provider_options: Mapping[str, str] | None = None,
     ) -> Detector:
         """Load a `detector.onnx` and prove that it answers as it was made to.
 
         Args:
             path: The file that `aae-export` wrote.
-            provider: `auto`, `cpu` or `cuda`; `auto` falls back to the CPU and says so in `warnings`.
+            provider: As `open_session` takes it; `auto` falls back to the CPU and says so in `warnings`.
             threads: Threads inside an operator; 0 means one per core.
             threshold: Replaces the model's own threshold.
             bits: Depth that uint16 frames carry, 10, 12 or 16.
+            provider_options: Of the provider, by ONNX Runtime's names and as text.
 
         Raises:
             ModelError: the file is refused, see `read_model`, or its golden sample does not reproduce.
@@ -65,7 +67,7 @@ class Detector:
         if bits is not None and bits not in BITS:
             raise ConfigError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
         model = read_model(Path(path))
-        session, loaded, warnings = open_session(model.content, provider, threads)
+        session, loaded, warnings = open_session(model.content, provider, threads, provider_options)
         _check_signature(session, model)
         chosen = model.spec.threshold if threshold is None else float(threshold)
         detector = cls(model, session, loaded, chosen, bits)

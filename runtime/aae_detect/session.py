@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any
 
 from aae_detect._onnxruntime import onnxruntime
 from aae_detect.errors import ConfigError, ModelError
 
-ProviderChoice = Literal["auto", "cpu", "cuda"]
-PROVIDER_CHOICES: tuple[ProviderChoice, ...] = get_args(ProviderChoice)
-
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+
+AUTO = "auto"
+"""CUDA where it loads, else the CPU."""
+
+_SUFFIX = "ExecutionProvider"
+_BY_OTHER_NAMES = {"directml": "DmlExecutionProvider", "qnn": "QNNExecutionProvider"}
+_WHEELS = {CUDA: "onnxruntime-gpu", "TensorrtExecutionProvider": "onnxruntime-gpu"}
+_WHEELS |= {"OpenVINOExecutionProvider": "onnxruntime-openvino", "DmlExecutionProvider": "onnxruntime-directml"}
 
 
 def available_providers() -> list[str]:
@@ -19,51 +25,97 @@ def available_providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
-def open_session(content: bytes, provider: ProviderChoice, threads: int) -> tuple[Any, str, tuple[str, ...]]:
+def find_provider(name: str) -> str:
+    """Return ONNX Runtime's name of a provider: `cuda` and `CUDAExecutionProvider` are the same, in any case.
+
+    Raises:
+        ConfigError: this ONNX Runtime was built without it; says what would have it.
+    """
+    asked = _BY_OTHER_NAMES.get(name.lower(), name).lower().removesuffix(_SUFFIX.lower())
+    built = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available_providers()}
+    if asked in built:
+        return built[asked]
+    wheel = {provider.removesuffix(_SUFFIX).lower(): wheel for provider, wheel in _WHEELS.items()}.get(asked)
+    remedy = f"install it with `pip uninstall -y onnxruntime && pip install {wheel}`, or " if wheel else ""
+    raise ConfigError(
+        f"provider {name} was asked for, this ONNX Runtime has {', '.join(built)}; {remedy}use --provider cpu"
+    )
+
+
+def open_session(
+    content: bytes, provider: str, threads: int, options: Mapping[str, str] | None = None
+) -> tuple[Any, str, tuple[str, ...]]:
     """Make a session and verify which provider it got.
 
     ONNX Runtime falls back to the CPU silently when a provider fails to load, so what was asked for proves nothing.
 
     Args:
         content: The model file.
-        provider: `cuda` insists; `auto` takes CUDA where it loads, else the CPU.
+        provider: A name as `find_provider` takes it, which insists; `auto` takes CUDA where it loads, else the CPU.
         threads: Threads inside an operator; 0 lets ONNX Runtime take one per core.
+        options: Options of the provider, by ONNX Runtime's names and as text.
 
     Returns:
         The session, the provider that loaded, and warnings for the user.
 
     Raises:
-        ConfigError: the provider that was asked for is not there.
+        ConfigError: the provider that was asked for is not there, or does not take the options.
         ModelError: ONNX Runtime refuses the model.
     """
-    if provider not in PROVIDER_CHOICES:
-        raise ConfigError(f"provider {provider!r} is none of {', '.join(PROVIDER_CHOICES)}")
     if threads < 0:
         raise ConfigError(f"threads is {threads}, expected 0 (one per core) or more")
-    built = available_providers()
-    if provider == "cuda" and CUDA not in built:
-        raise ConfigError(
-            f"provider cuda was asked for, this ONNX Runtime has {', '.join(built)}; install it with "
-            "`pip uninstall -y onnxruntime && pip install onnxruntime-gpu`, or use --provider cpu"
-        )
-    wanted = [CPU] if provider == "cpu" or CUDA not in built else [CUDA, CPU]
-    session = _create(content, wanted, threads)
+    if options and provider == AUTO:
+        raise ConfigError("provider options belong to one provider; name it (--provider cuda)")
+    automatic = CUDA if CUDA in available_providers() else CPU
+    wanted = automatic if provider == AUTO else find_provider(provider)
+    session = _create(content, wanted, threads, dict(options or {}))
     loaded = str(session.get_providers()[0])
-    if loaded == wanted[0]:
-        return session, loaded, ()
-    problem = f"{wanted[0]} did not load on this machine (driver, CUDA or cuDNN missing?); ONNX Runtime took {loaded}"
-    if provider == "cuda":
+    own, nodes = _count_nodes(session, wanted)
+    if loaded == wanted and own:
+        _check_options(session, loaded, options or {})
+        partly = f"{wanted} runs {own} of the model's {nodes} nodes, the CPU the others"
+        return session, loaded, (partly,) if own < nodes else ()
+    if loaded == wanted:
+        problem, loaded = f"{wanted} loaded, but runs none of the model's {nodes} nodes; the CPU runs them all", CPU
+    else:
+        problem = f"{wanted} did not load on this machine (driver or libraries missing?); ONNX Runtime took {loaded}"
+    if provider != AUTO:
         raise ConfigError(f"{problem}; see what `aae-detect --doctor` says, or use --provider cpu")
     return session, loaded, (problem,)
 
 
-def _create(content: bytes, providers: list[str], threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the graph is a chain: a second branch to run beside it does not exist
-    options.log_severity_level = 4 if CUDA in providers else 3  # a failed fallback is reported by us, in one line
+def _count_nodes(session: Any, provider: str) -> tuple[int, int]:
+    """Count nodes that a provider runs, and all; (1, 1) where ONNX Runtime is too old to tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # since 1.24
+        return 1, 1
+    parts = [(part.ep_name, len(part.get_nodes())) for part in session.get_provider_graph_assignment_info()]
+    return sum(count for name, count in parts if name == provider), sum(count for _, count in parts)
+
+
+def _check_options(session: Any, provider: str, options: Mapping[str, str]) -> None:
+    """Refuse options that a provider took without a word and does not know."""
+    taken = session.get_provider_options().get(provider, {})
+    if unknown := [name for name in options if name not in taken]:
+        known = f"it has {', '.join(sorted(taken))}" if taken else "it has none"
+        raise ConfigError(f"{provider} did not take the option {', '.join(unknown)}; {known}")
+
+
+def _create(content: bytes, provider: str, threads: int, options: dict[str, str]) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1  # the graph is a chain: a second branch to run beside it does not exist
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `_count_nodes`
+    settings.log_severity_level = 3 if provider == CPU else 4  # a failed fallback is reported by us, in one line
+    providers = [provider] if provider == CPU else [provider, CPU]
+    of_each = [options, {}][: len(providers)]
     try:
-        return onnxruntime.InferenceSession(content, sess_options=options, providers=providers)
+        return onnxruntime.InferenceSession(
+            content, sess_options=settings, providers=providers, provider_options=of_each
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if options:
+            raise ConfigError(
+                f"{provider} with options {', '.join(f'{k}={v}' for k, v in options.items())}: {first_line:.300}"
+            ) from error
         raise ModelError(f"ONNX Runtime {onnxruntime.__version__} refuses the model: {first_line:.300}") from error

@@ -151,7 +151,7 @@ def test_refusals_have_their_exit_codes(tiny_model: Path, data: Path, tmp_path: 
         (("--threads", ""), "not a valid integer"),
         (("--size", "640"), "no size from 160x120"),
         (("--size", "10x10"), "no size from 160x120"),
-        (("--provider", "cpu,tpu"), "'tpu' is not one of"),
+        (("--provider", "cpu,tpu"), "provider tpu was asked for"),
         (("--batch", "0"), "0 is not in the range"),
         (("--repeat", "0"), "0 is not in the range"),
     ],
@@ -159,7 +159,7 @@ def test_refusals_have_their_exit_codes(tiny_model: Path, data: Path, tmp_path: 
 def test_wrong_lists_are_refused_by_option(tiny_model: Path, args: tuple[str, str], message: str):
     result = run("latency", tiny_model, *args)
     assert result.exit_code == 2
-    assert args[0] in result.stderr
+    assert args[0].removeprefix("--") in result.stderr
     assert message in result.stderr
 
 

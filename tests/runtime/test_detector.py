@@ -156,7 +156,7 @@ def test_what_onnxruntime_refuses_is_our_error(tiny_model: Path, tmp_path: Path)
         ({"threshold": float("nan")}, "threshold is nan"),
         ({"bits": 11}, "bits is 11"),
         ({"threads": -1}, "threads is -1"),
-        ({"provider": "tpu"}, "provider 'tpu'"),
+        ({"provider": "tpu"}, "provider tpu"),
     ],
 )
 def test_wrong_options(tiny_model: Path, options: dict[str, object], message: str) -> None:
@@ -166,7 +166,30 @@ def test_wrong_options(tiny_model: Path, options: dict[str, object], message: st
 
 @pytest.mark.skipif(CUDA in available_providers(), reason="this ONNX Runtime has CUDA")
 def test_cuda_that_is_not_there_is_an_error_that_lists_what_is(tiny_model: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has .*CPUExecutionProvider.*onnxruntime-gpu"):
+    with pytest.raises(ConfigError, match=r"has .*cpu.*onnxruntime-gpu"):
         Detector.load(tiny_model, provider="cuda")
     detector = Detector.load(tiny_model, provider="auto")
     assert detector.provider == "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize("name", ["cpu", "CPU", "CPUExecutionProvider", "cpuexecutionprovider"])
+def test_a_provider_is_known_by_its_short_name_and_by_its_own(tiny_model: Path, name: str) -> None:
+    assert Detector.load(tiny_model, provider=name).provider == "CPUExecutionProvider"
+
+
+def test_a_provider_that_nobody_knows_says_which_there_are(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"provider abacus was asked for, this ONNX Runtime has .*cpu"):
+        Detector.load(tiny_model, provider="abacus")
+
+
+@pytest.mark.skipif("AzureExecutionProvider" not in available_providers(), reason="needs a provider that runs nothing")
+def test_a_provider_that_leaves_the_model_to_the_cpu_is_not_taken_for_loaded(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="runs none of the model's"):
+        Detector.load(tiny_model, provider="azure")
+
+
+def test_options_that_a_provider_does_not_take_are_refused(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CPUExecutionProvider did not take the option warp_speed"):
+        Detector.load(tiny_model, provider="cpu", provider_options={"warp_speed": "9"})
+    with pytest.raises(ConfigError, match="name it"):
+        Detector.load(tiny_model, provider_options={"device_id": "1"})

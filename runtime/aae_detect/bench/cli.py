@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,11 +13,7 @@ from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, jso
 from aae_detect.bench.options import frame_size, list_of
 from aae_detect.bench.pipeline_command import pipeline
 from aae_detect.errors import AaeDetectError
-
-if TYPE_CHECKING:
-    from aae_detect.session import ProviderChoice
-
-_PROVIDERS = click.Choice(["auto", "cpu", "cuda"])
+from aae_detect.provider_option import provider_option, provider_options_option
 
 
 class _Bench(click.Group):
@@ -67,7 +63,8 @@ def main() -> None:
 @click.option(
     "--csv", "csv_target", type=click.Path(path_type=Path), metavar="FILE", help="Write each picture's score."
 )
-@click.option("--provider", type=_PROVIDERS, default="auto", show_default=True, help="Execution provider.")
+@provider_option
+@provider_options_option
 @click.option(
     "--threads", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Threads; 0: one per core."
 )
@@ -84,7 +81,8 @@ def accuracy(
     data: Path,
     json_target: str | None,
     csv_target: Path | None,
-    provider: ProviderChoice,
+    provider: str,
+    provider_options: dict[str, str],
     threads: int,
     threshold: float | None,
     bits: str | None,
@@ -109,7 +107,7 @@ def accuracy(
     if csv_target:
         check_target(csv_target, "--csv")
     labelled = find_labelled_set(data, limit)
-    detector = Detector.load(model, provider, threads, threshold, int(bits) if bits else None)
+    detector = Detector.load(model, provider, threads, threshold, int(bits) if bits else None, provider_options)
     warn(detector.warnings)
     with progress(len(labelled.pictures), "pictures") as done:
         judged = judge_pictures(detector, labelled, done)
@@ -145,11 +143,11 @@ def accuracy(
 @click.option(
     "--provider",
     "providers",
-    callback=list_of(_PROVIDERS.convert),
+    callback=list_of(click.STRING.convert),
     default="auto",
     show_default=True,
     metavar="NAME,...",
-    help="Execution providers to measure: cpu, cuda, or auto.",
+    help="Execution providers to measure, as aae-detect takes them.",
 )
 @click.option(
     "--size",
@@ -186,7 +184,7 @@ def latency(
     model: Path,
     json_target: str | None,
     threads: tuple[int, ...],
-    providers: tuple[ProviderChoice, ...],
+    providers: tuple[str, ...],
     sizes: tuple[tuple[int, int], ...],
     batches: tuple[int, ...],
     repeat: int,

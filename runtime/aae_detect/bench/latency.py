@@ -16,7 +16,6 @@ from aae_detect.demo import DemoCamera
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError
 from aae_detect.overlay import annotate
-from aae_detect.session import ProviderChoice
 
 STAGES = ("preprocess", "inference", "postprocess", "overlay", "without_overlay", "total")
 PERCENTILES = (50, 95, 99)
@@ -31,7 +30,7 @@ _FRAME_BYTES = 64 * 2**20
 class Setting:
     """One row of the table."""
 
-    provider: ProviderChoice
+    provider: str
     threads: int
     """Threads inside an operator; 0 means one per core."""
 
@@ -53,7 +52,7 @@ class _Measured:
 
 
 def list_settings(
-    providers: Sequence[ProviderChoice],
+    providers: Sequence[str],
     threads: Sequence[int],
     sizes_hw: Sequence[tuple[int, int]],
     batches: Sequence[int],

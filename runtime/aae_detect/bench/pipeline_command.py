@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, warn
-
-if TYPE_CHECKING:
-    from aae_detect.session import ProviderChoice
+from aae_detect.provider_option import provider_option, provider_options_option
 
 _EXAMPLES = """\b
 Examples:
@@ -27,7 +25,8 @@ Examples:
 @click.option("--count", type=click.IntRange(1, 64), default=1, show_default=True, help="Take each source so often.")
 @click.option("--seconds", type=click.FloatRange(1), default=10.0, show_default=True, help="How long to measure.")
 @click.option("--overlay/--no-overlay", default=True, show_default=True, help="Draw the overlays too.")
-@click.option("--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@provider_option
+@provider_options_option
 @click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Threads; 0: one per core.")
 @click.pass_context
 def pipeline(
@@ -38,7 +37,8 @@ def pipeline(
     count: int,
     seconds: float,
     overlay: bool,
-    provider: ProviderChoice,
+    provider: str,
+    provider_options: dict[str, str],
     threads: int,
 ) -> None:
     """Measure the whole loop as aae-detect runs it: what comes in, what is judged, how old it is by then.
@@ -53,7 +53,7 @@ def pipeline(
 
     check_json_target(json_target)
     described = describe_run(read_model(model), ctx.meta[COMMAND])
-    detector = Detector.load(model, provider, threads)
+    detector = Detector.load(model, provider, threads, provider_options=provider_options)
     warn(detector.warnings)
     wanted = [_live(source) for source in sources for _ in range(count)]
     names = [f"{source} #{number}" if len(wanted) > 1 else source for number, source in enumerate(wanted, start=1)]

@@ -11,13 +11,13 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError
+from aae_detect.provider_option import provider_option
 from aae_detect.whole_file import check_target, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aae_detect.session import ProviderChoice
 
 _EPILOG = """\b
 Examples:
@@ -65,13 +65,7 @@ Exit codes: 0 the sheet was written; 2 wrong usage, or it cannot be written;
 @click.option(
     "--bits", type=click.Choice(["10", "12", "16"]), help="Depth that a 16-bit picture carries.  [default: 16]"
 )
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Execution provider of ONNX Runtime; auto takes CUDA where it loads.",
-)
+@provider_option
 @click.option(
     "--threads",
     type=click.IntRange(0, 256),
@@ -87,7 +81,7 @@ def main(
     picture: Path | None,
     seed: int,
     bits: str | None,
-    provider: ProviderChoice,
+    provider: str,
     threads: int,
 ) -> None:
     """Draw what the model in DIR believes a good part looks like.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aae_detect.errors import ConfigError
 from aae_detect.generate.part_model import PartModel
-from aae_detect.session import ProviderChoice
+from aae_detect.session import AUTO
 
 
 def random_of(seed: int, *place: int) -> np.random.Generator:
@@ -40,12 +40,12 @@ class Generator:
         self.prior = model.note.make_prior()
 
     @classmethod
-    def load(cls, folder: str | Path, provider: ProviderChoice = "auto", threads: int = 0) -> Generator:
+    def load(cls, folder: str | Path, provider: str = AUTO, threads: int = 0) -> Generator:
         """Load the generator of an export.
 
         Args:
             folder: What `aae-export` wrote.
-            provider: `auto`, `cpu` or `cuda`.
+            provider: As `open_session` takes it.
             threads: Threads inside an operator; 0 means one per core.
 
         Raises:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aae_detect.errors import ModelError
 from aae_detect.part_file import PartFile, PartNote, Role, read_part
-from aae_detect.session import ProviderChoice, open_session
+from aae_detect.session import open_session
 
 Port = tuple[str, list[int]]
 """Type as ONNX Runtime names it, and shape without the batch."""
@@ -28,7 +28,7 @@ class PartModel:
         self._session = session
 
     @classmethod
-    def open(cls, folder: Path, role: Role, provider: ProviderChoice, threads: int) -> PartModel:
+    def open(cls, folder: Path, role: Role, provider: str, threads: int) -> PartModel:
         """Load a part of an export.
 
         Args:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aae_detect.generate.generator import random_of
 from aae_detect.generate.part_model import PartModel, require_one_export
 from aae_detect.preprocess import prepare
-from aae_detect.session import ProviderChoice
+from aae_detect.session import AUTO
 
 
 class Reconstructor:
@@ -24,12 +24,12 @@ class Reconstructor:
         self.decoder = decoder
 
     @classmethod
-    def load(cls, folder: str | Path, provider: ProviderChoice = "auto", threads: int = 0) -> Reconstructor:
+    def load(cls, folder: str | Path, provider: str = AUTO, threads: int = 0) -> Reconstructor:
         """Load encoder and decoder of an export.
 
         Args:
             folder: What `aae-export` wrote.
-            provider: `auto`, `cpu` or `cuda`.
+            provider: As `open_session` takes it.
             threads: Threads inside an operator; 0 means one per core.
 
         Raises:
