@@ -6,15 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aae_detect.bench.latency import Setting, measure_latency
 
 FRAME_HW = (480, 640)
-ROUNDS = 5
-REPEATS = 20
-WARMUP = 3
-"""In each of the few turns that `measure_latency` takes for its repeats."""
+REPEATS = 100
 
 _STAGES = {"latency_ms": "without_overlay_ms", "inference_ms": "inference_ms"}
 
@@ -28,21 +23,15 @@ def measure_latencies(detectors: Mapping[str, Path], provider: str, threads: int
         threads: As `open_session` takes it.
 
     Returns:
-        By name: `latency_ms` from camera frame to verdict and `inference_ms` of it, each with p50, p95 and p99, medians
-        over the rounds; and what they were measured with.
+        By name: `latency_ms` from camera frame to verdict and `inference_ms` of it, each with p50, p95, p99 and max;
+        and what they were measured with.
     """
-    setting = Setting(provider, threads, FRAME_HW, batch=1)
-    rounds = [
-        {name: measure_latency(path, [setting], REPEATS, WARMUP)[0] for name, path in detectors.items()}
-        for _ in range(ROUNDS)
-    ]
-    return {name: _summarise([found[name] for found in rounds]) for name in detectors}
+    settings = [Setting(path, provider, threads, FRAME_HW, batch=1) for path in detectors.values()]
+    measured = measure_latency(settings, REPEATS)
+    return {name: _summarise(found.row()) for name, found in zip(detectors, measured, strict=True)}
 
 
-def _summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    times = {
-        name: {p: float(np.median([row[stage][p] for row in rows])) for p in rows[0][stage]}
-        for name, stage in _STAGES.items()
-    }
-    shared = {"frame": rows[0]["size"], "provider": rows[0]["provider"], "threads": rows[0]["threads"]}
-    return {**times, **shared, "repeats": sum(row["repeats"] for row in rows)}
+def _summarise(row: dict[str, Any]) -> dict[str, Any]:
+    times = {name: row[stage] for name, stage in _STAGES.items()}
+    shared = {"frame": row["size"], "provider": row["provider"], "threads": row["threads"]}
+    return {**times, **shared, "repeats": row["repeats"]}

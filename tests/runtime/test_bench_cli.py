@@ -121,7 +121,7 @@ def test_latency_writes_every_key(tiny_model: Path, tmp_path: Path):
         (2, "160x120", 1),
     ]
     for stage in ("preprocess", "inference", "postprocess", "overlay", "total"):
-        assert set(found["rows"][0][f"{stage}_ms"]) == {"p50", "p95", "p99"}
+        assert set(found["rows"][0][f"{stage}_ms"]) == {"p50", "p95", "p99", "max"}
     assert found["peak_memory_mib"] > 10
     assert found["opencv_threads"] == cv2.getNumThreads()
     assert found["machine"]["cores"] >= 1
@@ -129,6 +129,31 @@ def test_latency_writes_every_key(tiny_model: Path, tmp_path: Path):
     assert found["model"]["sha256"] == read_model(tiny_model).sha256
     assert "CPUExecutionProvider, threads 2, frame 160x120, batch 1" in result.stdout
     assert f"written to {target}" in result.stdout
+
+
+def test_several_models_in_turn_and_a_verdict_against_another(tiny_model: Path, tmp_path: Path):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(tiny_model.read_bytes())
+    target, picture = tmp_path / "latency.json", tmp_path / "latency.png"
+    small = ("--threads", "1", "--size", "160x120", "--repeat", 20, "--provider", "cpu")
+    result = run("latency", tiny_model, other, *small, "--json", target, "--histogram", picture)
+    assert result.exit_code == 0, result.output
+    found = json.loads(target.read_text())
+    assert [(row["model"], row["precision"]) for row in found["rows"]] == [
+        ("tiny.onnx", "fp32"),
+        ("other.onnx", "fp32"),
+    ]
+    assert [model["file"] for model in found["models"]] == ["tiny.onnx", "other.onnx"]
+    assert cv2.imread(str(picture)).shape == (300, 1000, 3)
+    fine = run("latency", tiny_model, *small, "--against", other, "--tolerance", 900)
+    assert fine.exit_code == 0
+    assert "fine" in fine.stdout
+    for row in found["rows"]:
+        row["without_overlay_ms"]["p50"] /= 100
+    target.write_text(json.dumps(found))
+    slower = run("latency", tiny_model, *small, "--against", target)
+    assert slower.exit_code == 6
+    assert "SLOWER" in slower.stdout
 
 
 def test_refusals_have_their_exit_codes(tiny_model: Path, data: Path, tmp_path: Path):

@@ -10,7 +10,7 @@ import click
 
 from aae_detect import __version__
 from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, progress, warn
-from aae_detect.bench.options import frame_size, list_of
+from aae_detect.bench.latency_command import latency
 from aae_detect.bench.pipeline_command import pipeline
 from aae_detect.errors import AaeDetectError
 from aae_detect.provider_option import provider_option, provider_options_option
@@ -33,7 +33,8 @@ class _Bench(click.Group):
 
 _EXIT_CODES = """\b
 Exit codes: 0 measured, 2 an option or DATA cannot be used, 4 a picture cannot
-be read, 5 the model is refused, 1 anything else.
+be read, 5 the model is refused, 6 slower than --against allows, 1 anything
+else.
 """
 _ACCURACY_EXAMPLES = """\b
 Examples:
@@ -41,12 +42,6 @@ Examples:
   aae-bench accuracy detector.onnx sets/bottle --json bottle.json --csv scores.csv
   aae-bench accuracy detector.onnx sets/bottle --robustness
   aae-bench accuracy detector.onnx sets/bottle --limit 20 --json - | jq .image_auroc
-"""
-_LATENCY_EXAMPLES = """\b
-Examples:
-  aae-bench latency detector.onnx
-  aae-bench latency detector.onnx --threads 1,2,4 --json latency.json
-  aae-bench latency detector.onnx --provider cpu,cuda --size 640x480,3840x2160
 """
 
 
@@ -129,95 +124,7 @@ def accuracy(
     hand_over(result, json_target, accuracy_table(result))
 
 
-@main.command(epilog=_LATENCY_EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
-@json_option
-@click.option(
-    "--threads",
-    callback=list_of(click.IntRange(0).convert),
-    default="1,2",
-    show_default=True,
-    metavar="N,...",
-    help="Thread counts to measure; 0: one per core.",
-)
-@click.option(
-    "--provider",
-    "providers",
-    callback=list_of(click.STRING.convert),
-    default="auto",
-    show_default=True,
-    metavar="NAME,...",
-    help="Execution providers to measure, as aae-detect takes them.",
-)
-@click.option(
-    "--size",
-    "sizes",
-    callback=list_of(frame_size),
-    default="640x480",
-    show_default=True,
-    metavar="WxH,...",
-    help="Frame sizes to measure, width first.",
-)
-@click.option(
-    "--batch",
-    "batches",
-    callback=list_of(click.IntRange(1, 1024).convert),
-    default="1",
-    show_default=True,
-    metavar="N,...",
-    help="Frames given to the model at once.",
-)
-@click.option(
-    "--repeat", type=click.IntRange(1), default=200, show_default=True, metavar="N", help="Timed runs of each setting."
-)
-@click.option(
-    "--warmup",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Untimed runs first in each turn.",
-)
-@click.pass_context
-def latency(
-    ctx: click.Context,
-    model: Path,
-    json_target: str | None,
-    threads: tuple[int, ...],
-    providers: tuple[str, ...],
-    sizes: tuple[tuple[int, int], ...],
-    batches: tuple[int, ...],
-    repeat: int,
-    warmup: int,
-) -> None:
-    """Measure how long MODEL takes on this machine, stage by stage.
-
-    The frames come from the demo camera. Settings take turns, so that what else the machine does hits all of them
-    alike. Times are for one frame: a batch's time is divided by its size. Threads are those of the model; OpenCV, which
-    resizes and draws, takes its own. The peak memory is the whole process's, with one setting loaded at a time.
-    """
-    from aae_detect._opencv import cv2
-    from aae_detect.bench.latency import list_settings, measure_latency, turn_count
-    from aae_detect.bench.machine import peak_memory_mib
-    from aae_detect.bench.report import describe_run, latency_table
-    from aae_detect.model_file import read_model
-
-    check_json_target(json_target)
-    described = describe_run(read_model(model), ctx.meta[COMMAND])  # before the work: its load is not the machine's
-    settings = list_settings(providers, threads, sizes, batches)
-    with progress(len(settings) * turn_count(repeat), "turns") as done:
-        rows = measure_latency(model, settings, repeat, warmup, done=done)
-    warn(dict.fromkeys(warning for row in rows for warning in row.get("warnings", ())))
-    result = {
-        "rows": rows,
-        "peak_memory_mib": peak_memory_mib(),
-        "warmup": warmup,
-        "opencv_threads": cv2.getNumThreads(),  # --threads is ONNX Runtime's number only, as in aae-detect
-        **described,
-    }
-    hand_over(result, json_target, latency_table(result))
-
-
+main.add_command(latency)
 main.add_command(pipeline)
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import resource
@@ -42,6 +44,30 @@ def list_versions() -> dict[str, str]:
 
         versions["aae-detect"] = __version__
     return versions
+
+
+def fingerprint() -> str:
+    """Return twelve letters that are the same as long as machine and packages are, for telling baselines apart."""
+    machine = describe_machine()
+    del machine["load_average_1min"]
+    text = json.dumps([machine, list_versions()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def hottest_c() -> float | None:
+    """Return the highest temperature that the system tells of, degrees Celsius; None where it tells none."""
+    found = [_read(str(path)) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
+    degrees = [int(text) / 1000 for text in found if text and text.lstrip("-").isdigit()]
+    return max(degrees, default=None)
+
+
+def throttle_count() -> int | None:
+    """Return how often the processor slowed itself down for heat since it was started; None where it does not tell."""
+    found = [
+        _read(str(path)) for path in Path("/sys/devices/system/cpu").glob("cpu*/thermal_throttle/*_throttle_count")
+    ]
+    counts = [int(text) for text in found if text and text.isdigit()]
+    return sum(counts) if counts else None
 
 
 def peak_memory_mib() -> float:

@@ -21,7 +21,6 @@ from aae_detect.queued_output import QueuedOutput
 from aae_detect.source_settings import SourceSettings, open_with
 
 STAGES = ("preprocess", "inference", "postprocess", "total")
-PERCENTILES = (50, 95, 99)
 
 
 class Meter(Output):
@@ -142,8 +141,8 @@ def measure_pipeline(
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    found = np.percentile(values, PERCENTILES)
-    return {f"p{p}": round(float(value), 3) for p, value in zip(PERCENTILES, found, strict=True)}
+    found = np.percentile(values, (50, 95, 99, 100))
+    return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99", "max"), found, strict=True)}
 
 
 def _own() -> Path:

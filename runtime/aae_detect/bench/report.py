@@ -26,25 +26,30 @@ _FIGURE_NAMES = {
 
 def describe_run(model: ModelFile, command: str) -> dict[str, Any]:
     """Return what belongs to every result: which model, on what machine, with which versions, when, and how."""
-    spec = model.spec
     return {
-        "model": {
-            "file": Path(model.path).name,
-            "sha256": model.sha256,
-            "bytes": len(model.content),
-            "family": spec.family,
-            "input_hw": list(spec.input_hw),
-            "map_hw": list(spec.map_hw),
-            "fit": spec.fit,
-            "precision": spec.precision,
-            "threshold": spec.threshold,
-            "target_frr": spec.calibration.target_frr,
-            "promised_frr": spec.calibration.promised_frr,
-        },
+        "model": describe_model(model),
         "machine": describe_machine(),
         "versions": list_versions(),
         "command": command,
         "date": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def describe_model(model: ModelFile) -> dict[str, Any]:
+    """Return what belongs to a model in a result."""
+    spec = model.spec
+    return {
+        "file": Path(model.path).name,
+        "sha256": model.sha256,
+        "bytes": len(model.content),
+        "family": spec.family,
+        "input_hw": list(spec.input_hw),
+        "map_hw": list(spec.map_hw),
+        "fit": spec.fit,
+        "precision": spec.precision,
+        "threshold": spec.threshold,
+        "target_frr": spec.calibration.target_frr,
+        "promised_frr": spec.calibration.promised_frr,
     }
 
 
@@ -102,18 +107,43 @@ def latency_table(result: dict[str, Any]) -> str:
     """Lay out what `aae-bench latency` found for people to read."""
     machine = result["machine"]
     lines = [
-        *_heading(result["model"]),
+        *(line for model in result["models"] for line in _heading(model)),
         f"machine   {machine['cpu']}, {machine['cores_usable']} of {machine['cores']} cores, "
         f"governor {machine['governor'] or 'unknown'}, load {machine['load_average_1min']}",
         f"memory    {result['peak_memory_mib']:.0f} MiB at the most",
+        *_heat_lines(result),
         "          milliseconds for one frame",
     ]
     for row in result["rows"]:
         threads = "one thread per core" if row["threads"] == 0 else f"threads {row['threads']}"
-        head = f"{row['provider']}, {threads}, frame {row['size']}, batch {row['batch']}"
+        name = f"{row['model']} {row['precision']}, " if len(result["models"]) > 1 else ""
+        head = f"{name}{row['provider']}, {threads}, frame {row['size']}, batch {row['batch']}"
         lines += ["", head, *_stage_lines(row)]
         lines.append(f"  {row['frames_per_second']:.1f} frames per second, from the median over {row['repeats']} runs")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_against_lines(result.get("against"))])
+
+
+def _heat_lines(result: dict[str, Any]) -> list[str]:
+    """Say how hot it got, where the system tells."""
+    heat = result["hottest_c"]
+    lines = (
+        [f"heat      {heat['before']:.0f} C before, {heat['after']:.0f} C after"] if heat["after"] is not None else []
+    )
+    if result["throttled"]:
+        lines.append(f"          slowed down for heat {result['throttled']} times: the figures are of a hot machine")
+    return lines
+
+
+def _against_lines(against: dict[str, Any] | None) -> list[str]:
+    """Say whether it got slower."""
+    if against is None:
+        return []
+    lines = ["", f"against {against['file']}, {against['tolerance_percent']:g} % allowed, frame to verdict"]
+    for row in against["rows"]:
+        verdict = "SLOWER" if row["slower"] else "fine"
+        span = f" ({row['least']:.3f} to {row['most']:.3f} in its turns)" if row["least"] != row["most"] else ""
+        lines.append(f"  {row['setting']}: {row['ratio']:.3f} times{span}, {verdict}")
+    return lines
 
 
 def pipeline_table(result: dict[str, Any]) -> str:
@@ -136,10 +166,11 @@ def pipeline_table(result: dict[str, Any]) -> str:
 
 def _stage_lines(row: dict[str, Any]) -> list[str]:
     """Lay out a row's times, milliseconds."""
-    lines = [f"  {'':16}{'p50':>10}{'p95':>10}{'p99':>10}"]
+    names = ("p50", "p95", "p99", "max")
+    lines = [f"  {'':16}" + "".join(f"{name:>10}" for name in names)]
     for stage in (key for key in row if key.endswith("_ms") and isinstance(row[key], dict)):
         name = stage.removesuffix("_ms").replace("_", " ")
-        lines.append(f"  {name:16}" + "".join(f"{row[stage][p]:10.2f}" for p in ("p50", "p95", "p99")))
+        lines.append(f"  {name:16}" + "".join(f"{row[stage][p]:10.2f}" for p in names))
     return lines
 
 
