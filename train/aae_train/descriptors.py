@@ -27,19 +27,29 @@ SIGNED_FROM = 2
 """First level whose derivatives also count with their sign; on finer ones the mean of a place is next to nothing."""
 
 CHANNELS = LEVELS * 7 + (LEVELS - SIGNED_FROM) * 5 + 3
+
+_BLOCK = 16
+"""Seven pairs, and two planes of nothing: ONNX Runtime keeps blocks of 16 channels in its own layout."""
+
 _ENERGY_FLOOR = 0.03
 """Added before the logarithm, in units of the range from -1 to 1, about four gray levels: sensor noise is no structure.
 Against 0.01, held-out kinds of synthetic defects are localized better, and found as often."""
 
 
 class Descriptors(nn.Module):
-    """Pictures to descriptors on a grid; nothing in it learns."""
+    """Pictures to descriptors on a grid; nothing in it learns.
 
-    colours: Tensor
-    first: Tensor
-    smooth: Tensor
+    Derivatives come as pairs of rectified planes, which blocks of 16 channels hold: their sum is the energy, their
+    difference the signed mean, and an edge CPU takes convolution, rectifier and mean of such blocks in its stride.
+    """
+
+    light: Tensor
     halve: Tensor
+    first: Tensor
     derivatives: Tensor
+    colours: Tensor
+    smooth: Tensor
+    mix: Tensor
 
     def __init__(self, step: int = 16) -> None:
         """Fix the grid.
@@ -51,20 +61,28 @@ class Descriptors(nn.Module):
         self.step = step
         # Lightness, and blue and red against the rest; of BGR.
         opponents = torch.tensor([[0.114, 0.587, 0.299], [0.5, -0.25, -0.25], [-0.25, -0.25, 0.5]])
-        self.register_buffer("colours", opponents[:, :, None, None], persistent=False)
         line = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("smooth", torch.outer(line, line)[None, None], persistent=False)
         # Every other pixel of what `smooth` and the mean of two make.
         wider = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("halve", torch.outer(wider, wider)[None, None], persistent=False)
+        halve = torch.outer(wider, wider)[None, None]
         slope, bend = torch.tensor([-1.0, 0.0, 1.0]) / 2, torch.tensor([1.0, -2.0, 1.0])
         dx, dy = torch.outer(line, slope), torch.outer(slope, line)
         diagonals = [(dx + dy) / 2**0.5, (dx - dy) / 2**0.5]
         second = [torch.outer(line, bend), torch.outer(bend, line), 2 * torch.outer(slope, slope)]
-        self.register_buffer("derivatives", torch.stack([dx, dy, *second, *diagonals])[:, None], persistent=False)
-        # All that the finest level asks of a picture, in one pass over it.
-        planes = torch.cat([F.pad(self.derivatives, (0, 1, 0, 1)), self.halve])
-        self.register_buffer("first", planes * opponents[0][None, :, None, None], persistent=False)
+        derivatives = torch.stack([dx, dy, *second, *diagonals])[:, None]
+        pairs = torch.cat([derivatives, -derivatives, torch.zeros(_BLOCK - 14, 1, 3, 3)])
+        of_light = opponents[0][None, :, None, None]
+        mean = torch.full((step, step), 1 / step**2)
+        for name, kernels in (
+            ("light", halve * of_light),
+            ("halve", halve),
+            ("first", F.pad(pairs, (0, 1, 0, 1)) * of_light),
+            ("derivatives", pairs),
+            ("colours", opponents[:, :, None, None] * mean),
+            ("smooth", torch.outer(line, line)[None, None]),
+            ("mix", _mixture()),
+        ):
+            self.register_buffer(name, kernels, persistent=False)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Describe pictures.
@@ -77,26 +95,46 @@ class Descriptors(nn.Module):
             coarse ones, five signed means; then three colours.
         """
         # A mean of energies needs no more than every other pixel of the finest level, where most of the time goes.
-        first = F.conv2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), self.first, stride=2)
-        found = [self._energies(first[:, :-1], 1)]
-        lightness = first[:, -1:]
+        padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+        pooled = [self._pool(F.conv2d(padded, self.first, stride=2), 1)]
+        lightness = F.conv2d(padded, self.light, stride=2)
         for level in range(1, LEVELS):
             padded = F.pad(lightness, (1, 1, 1, 1), mode="replicate")
-            derived = F.conv2d(padded, self.derivatives)
-            found.append(self._energies(derived, level))
-            if level >= SIGNED_FROM:
-                found.append(self._pool(derived[:, :5], level))
-            lightness = F.conv2d(padded, self.halve, stride=2)
-        return torch.cat([*found, F.conv2d(self._pool(picture, 0), self.colours)], dim=1)
+            pooled.append(self._pool(F.conv2d(padded, self.derivatives), level))
+            if level < LEVELS - 1:
+                lightness = F.conv2d(padded, self.halve, stride=2)
+        colours = self._share(F.conv2d(picture, self.colours, stride=self.step))
+        mixed = F.conv2d(self._share(torch.cat(pooled, dim=1)), self.mix)
+        energies = torch.log(mixed[:, : LEVELS * 7].clamp_min(0.0) + _ENERGY_FLOOR)
+        signed = mixed[:, LEVELS * 7 :]
+        found = []
+        for level in range(LEVELS):
+            found.append(energies[:, level * 7 : (level + 1) * 7])
+            if (coarse := level - SIGNED_FROM) >= 0:
+                found.append(signed[:, coarse * 5 : (coarse + 1) * 5])
+        return torch.cat([*found, colours], dim=1)
 
-    def _energies(self, derived: Tensor, level: int) -> Tensor:
-        return torch.log(self._pool(derived.abs(), level) + _ENERGY_FLOOR)
+    def _pool(self, derived: Tensor, level: int) -> Tensor:
+        """Take planes of the resolution of a level to the grid, rectified."""
+        side = self.step >> level
+        return F.avg_pool2d(derived.relu(), side) if side > 1 else derived.relu()
 
-    def _pool(self, planes: Tensor, level: int) -> Tensor:
-        """Take planes of the resolution of a level to the grid, each place seeing a little of its neighbours."""
-        planes = F.avg_pool2d(planes, self.step >> level)
-        kernel = self.smooth.expand(planes.shape[1], 1, 3, 3)
-        return F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=planes.shape[1])
+    def _share(self, places: Tensor) -> Tensor:
+        """Let each place see a little of its neighbours."""
+        kernel = self.smooth.expand(places.shape[1], 1, 3, 3)
+        return F.conv2d(F.pad(places, (1, 1, 1, 1), mode="replicate"), kernel, groups=places.shape[1])
+
+
+def _mixture() -> Tensor:
+    """Make the 1x1 kernels that take all levels' pairs to energies, and then the coarse ones' to signed means."""
+    rows = []
+    for level, number in itertools.product(range(LEVELS), range(7)):
+        rows.append(torch.zeros(LEVELS * _BLOCK))
+        rows[-1][[level * _BLOCK + number, level * _BLOCK + number + 7]] = 1.0
+    for level, number in itertools.product(range(SIGNED_FROM, LEVELS), range(5)):
+        rows.append(torch.zeros(LEVELS * _BLOCK))
+        rows[-1][level * _BLOCK + number], rows[-1][level * _BLOCK + number + 7] = 1.0, -1.0
+    return torch.stack(rows)[:, :, None, None]
 
 
 @torch.no_grad()

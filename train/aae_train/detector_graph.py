@@ -127,4 +127,4 @@ def to_model_range(image: Tensor) -> Tensor:
 
 def to_image(picture: Tensor) -> Tensor:
     """Take (N, 3, H, W) in [-1, 1] to (N, H, W, 3) uint8."""
-    return ((picture + 1.0) * 127.5).round().permute(0, 2, 3, 1).to(torch.uint8)
+    return ((picture + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
