@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aae_detect import __version__
+from aae_detect.bench.dataset import find_labelled_set
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError
 from aae_detect.golden import decode_golden, encode_golden
@@ -30,6 +31,7 @@ from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
+from aae_export.precision import Cost, Material, Precision, make_precision
 from aae_train.calibration import colour_scale
 from aae_train.judge import CELL
 from aae_train.pictures import find_pictures
@@ -47,9 +49,13 @@ class ExportReport:
     folder: Path
     differences: tuple[Difference, ...]
     detector_sha256: str
+    cost: Cost | None = None
+    """What another precision costs, where one was asked for."""
 
 
-def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
+def export_run(
+    run: Path, out: Path, data: Path | None = None, precision: Precision | None = None, force: bool = False
+) -> ExportReport:
     """Export a run; the folder appears whole, after the parity gate, or not at all.
 
     Args:
@@ -57,10 +63,12 @@ def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
         out: Gets `encoder.onnx`, `decoder.onnx`, `generator.onnx`, `detector.onnx`, `discriminator.onnx` where the
             family has one, and `export.json`; an earlier export there is replaced.
         data: Where the run's pictures lie now; None means where they lay when it was trained.
+        precision: Writes `detector.PRECISION.onnx` beside the fp32 one.
+        force: Writes it also where it costs too much.
 
     Raises:
         ConfigError: the run is not finished, or its pictures are gone.
-        ModelError: a graph does not answer like the model.
+        ModelError: a graph does not answer like the model, or the other precision costs too much.
     """
     trained = read_trained(run)
     if out.exists() and (not out.is_dir() or _holds_foreign_files(out)):
@@ -77,12 +85,17 @@ def export_run(run: Path, out: Path, data: Path | None = None) -> ExportReport:
         require_parity(differences)
         Detector.load(folder / "detector.onnx", provider="cpu")  # the golden sample must reproduce here, at least
         sha256 = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
-        report = _report(run, trained, differences, sha256, folder)
+        cost = None
+        if precision is not None:
+            material = _material(run, trained, data)
+            target = folder / f"detector.{precision}.onnx"
+            cost = make_precision(folder / "detector.onnx", target, precision, material, force)
+        report = _report(run, trained, differences, sha256, folder, cost)
         (folder / "export.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
-    return ExportReport(out, tuple(differences), sha256)
+    return ExportReport(out, tuple(differences), sha256, cost)
 
 
 def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
@@ -155,6 +168,24 @@ def _real_frames(run: Path, trained: TrainedModel, data: Path | None) -> list[ND
     return frames
 
 
+def _material(run: Path, trained: TrainedModel, data: Path | None) -> Material:
+    """Read the pictures that training did not learn from, and the labelled ones where there are some.
+
+    A run by cross-fitting learned from all of them; there they show what values occur, and no more.
+    """
+    root = data if data is not None else Path(trained.config.data)
+    folder = find_pictures(root)
+    paths = (*folder.good, *folder.validation)
+    split = Split.from_json((run / "split.json").read_text(encoding="utf-8"), [folder.name(path) for path in paths])
+
+    def read(numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
+        frames = (to_bgr8(read_picture(paths[number]), trained.config.bits) for number in numbers)
+        return [prepare(frame, trained.config.input_hw, trained.config.fit)[0] for frame in frames]
+
+    labelled = find_labelled_set(root) if (root / "test").is_dir() else None
+    return Material(read(split.select or split.train), read(split.calibrate), labelled)
+
+
 def _versions() -> dict[str, str]:
     packages = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
     found = {"aae-detect": __version__, "python": platform.python_version()}
@@ -167,7 +198,7 @@ def _versions() -> dict[str, str]:
 
 
 def _report(
-    run: Path, trained: TrainedModel, differences: Sequence[Difference], sha256: str, folder: Path
+    run: Path, trained: TrainedModel, differences: Sequence[Difference], sha256: str, folder: Path, cost: Cost | None
 ) -> dict[str, Any]:
     return {
         "run": run.name,
@@ -175,6 +206,7 @@ def _report(
         "detector_sha256": sha256,
         "opset": OPSET,
         "precision": "fp32",
+        "other_precision": None if cost is None else cost.to_dict(),
         "bytes": {path.name: path.stat().st_size for path in sorted(folder.glob("*.onnx"))},
         "parity": report_rows(differences),
         "versions": _versions(),
@@ -185,6 +217,7 @@ def _report(
 def _holds_foreign_files(out: Path) -> bool:
     known = {
         *(f"{role}.onnx" for role in ("encoder", "decoder", "generator", "discriminator", "detector")),
+        *(f"detector.{precision}.onnx" for precision in get_args(Precision)),
         "export.json",
     }
     return any(path.name not in known for path in out.iterdir())

@@ -1,0 +1,70 @@
+"""How well an ONNX detector tells good pictures from defective ones, and how long it takes, beside another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect._onnxruntime import onnxruntime
+from aae_detect.bench import metrics
+from aae_detect.bench.accuracy import judge_pictures
+from aae_detect.bench.dataset import LabelledSet
+from aae_detect.detector import Detector
+from aae_train.synthetic import make_defect
+
+_TIMED_RUNS, _WARMUP = 30, 5
+_SEED = 20260001
+
+
+def put_defects(good: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Put a synthetic defect into each picture."""
+    found = []
+    for place, picture in enumerate(good):
+        rng = np.random.default_rng([_SEED, place])
+        found.append(make_defect(picture, rng, foreign=good[place - 1])[0])
+    return found
+
+
+def _session(model: bytes, threads: int = 2) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def measure_scores(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Score model inputs, HxWx3 uint8 BGR, one by one; returns (N,)."""
+    session = _session(model)
+    found = [session.run(["anomaly_score"], {"image": picture[np.newaxis]})[0][0] for picture in pictures]
+    return np.asarray(found, np.float64)
+
+
+def separation(good: NDArray[np.float64], defective: NDArray[np.float64]) -> float:
+    """Return the AUROC between good pictures' scores and defective ones'."""
+    truth = np.r_[np.zeros(len(good), np.bool_), np.ones(len(defective), np.bool_)]
+    return float(metrics.auroc(truth, np.r_[good, defective]))
+
+
+def labelled_auroc(detector: Path, labelled: LabelledSet) -> float:
+    """Return the image AUROC on labelled pictures, through the device's own code."""
+    judged = judge_pictures(Detector.load(detector, provider="cpu"), labelled)
+    truth = np.array([each.picture.defective for each in judged])
+    return float(metrics.auroc(truth, np.array([each.score for each in judged])))
+
+
+def time_ratio(model: bytes, other: bytes, picture: NDArray[np.uint8]) -> float:
+    """Measure both in turn, so that what else the machine does hits both alike."""
+    sessions = _session(model), _session(other)
+    times: list[list[float]] = [[], []]
+    for number in range(_TIMED_RUNS + _WARMUP):
+        for session, of_session in zip(sessions, times, strict=True):
+            start = perf_counter()
+            session.run(None, {"image": picture[np.newaxis]})
+            if number >= _WARMUP:
+                of_session.append(perf_counter() - start)
+    return float(np.median(times[0]) / np.median(times[1]))
