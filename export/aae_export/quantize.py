@@ -60,6 +60,9 @@ class Quantizer:
     def quantize(self, stay: Collection[str] = ()) -> onnx.ModelProto:
         """Make an int8 model; nodes in `stay` remain as they are."""
         proto = onnx.load_from_string(self._prepared)
+        nodes = [name for name in self.nodes if name not in stay]
+        if not nodes:  # an empty list means all of them to ONNX Runtime
+            return proto
         with _quiet():
             quantizer = QDQQuantizer(
                 proto,
@@ -68,7 +71,7 @@ class Quantizer:
                 weight_qType=QuantType.QInt8,
                 activation_qType=QuantType.QUInt8,
                 tensors_range=self._ranges,
-                nodes_to_quantize=[name for name in self.nodes if name not in stay],
+                nodes_to_quantize=nodes,
                 nodes_to_exclude=[],
                 op_types_to_quantize=["Conv"],
                 extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
