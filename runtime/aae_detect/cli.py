@@ -56,7 +56,7 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="TOML file of sources, each with its own model and camera settings; see the README.",
+    help="TOML file of sources, each with its own model and camera settings; see docs/cameras.md.",
 )
 @click.option(
     "--demo", is_flag=True, help="The built-in demo camera, with the shipped demo model unless --model is given."
