@@ -88,13 +88,16 @@ class Newest(Output):
     def close(self) -> None:
         """Nothing is held open."""
 
-    def picture(self) -> NDArray[np.uint8] | None:
-        """Draw what is newest, HxWx3 uint8 BGR; None while there is nothing."""
-        judged, lost = self._judged, self._lost
-        if lost is not None:
-            image = judged.image_bgr if judged is not None else None
-            return annotate_unknown(image, f"no signal: {lost.reason}. Trying again.")
-        return self.drawer.draw(judged) if judged is not None else None
+    def newest(self) -> Judged | Signal | None:
+        """Return what there is to see: a frame, or that the camera is gone."""
+        return self._lost or self._judged
+
+    def draw(self, item: Judged | Signal | None) -> NDArray[np.uint8] | None:
+        """Draw what `newest` returned, HxWx3 uint8 BGR; None where it was nothing."""
+        if isinstance(item, Signal):
+            image = self._judged.image_bgr if self._judged is not None else None
+            return annotate_unknown(image, f"no signal: {item.reason}. Trying again.")
+        return self.drawer.draw(item) if item is not None else None
 
 
 class LiveWindow:
@@ -112,12 +115,16 @@ class LiveWindow:
 
     def show_until(self, done: threading.Event) -> None:
         """Show what comes until `done` is set or the user quits; space holds the picture, not the judging."""
+        items: list[Judged | Signal | None] = []
         shown: NDArray[np.uint8] | None = None
-        seen, held = -1, False
+        seen, held, stale = -1, False, True
         while not done.is_set():
             count = sum(camera.count for camera in self._cameras)
             if not held and count != seen:
-                shown, seen = mosaic([camera.picture() for camera in self._cameras]), count
+                items, seen, stale = [camera.newest() for camera in self._cameras], count, True
+            if stale:
+                shown = mosaic([camera.draw(item) for camera, item in zip(self._cameras, items, strict=True)])
+                stale = False
             if shown is None:
                 done.wait(_LOOK_MS / 1000)
                 continue
@@ -128,7 +135,7 @@ class LiveWindow:
                 return
             held ^= action is Action.PAUSE
             if action is Action.HEAT_MAP:
-                seen = -1
+                stale = True
                 for camera in self._cameras:
                     camera.drawer.heat_map = not camera.drawer.heat_map
             elif action is Action.SNAPSHOT:

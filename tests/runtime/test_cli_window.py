@@ -37,21 +37,28 @@ def test_keys_pause_snap_switch_the_heat_map_and_quit(xvfb_display: str, tiny_mo
         return events.read_text().count("\n") if events.exists() else 0
 
     def snapshots() -> list[Path]:
-        return list(tmp_path.glob("snapshot_*.png"))
+        return sorted(tmp_path.glob("snapshot_*.png"))
 
     with subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        wait(lambda: count() >= 2)
-        press("space")
-        time.sleep(0.5)
-        held = count()
-        press("h")
-        press("s")
-        wait(lambda: len(snapshots()) == 1)
-        assert count() == held, "a paused window judges nothing"
-        press("space")
-        wait(lambda: count() > held)
-        press("q")
-        _, stderr = process.communicate(timeout=30)
+        try:
+            wait(lambda: count() >= 2)
+            press("space")
+            time.sleep(0.5)
+            for number in (1, 2, 3):
+                held = count()
+                if number == 3:
+                    press("h")
+                press("s")
+                wait(lambda number=number: len(snapshots()) == number)
+                wait(lambda held=held: count() > held)  # the picture is held, the judging is not
+            press("space")
+            press("q")
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 3, stderr
     assert "keys:" in stderr
     assert all(json.loads(line)["type"] == "frame" for line in events.read_text().splitlines())
+    first, second, third = (path.read_bytes() for path in snapshots())
+    assert first == second, "a held picture stays"
+    assert first != third, "also a held picture shows its heat map or not"

@@ -38,23 +38,23 @@ def test_five_sources_take_three_columns():
 def test_a_lost_camera_shows_that_it_is_lost_until_its_next_frame():
     now = datetime.now(UTC)
     newest = Newest(Drawer((0.0, 1.0)))
-    assert newest.picture() is None
+    assert newest.draw(newest.newest()) is None
     frame = Frame(flat(90, 480, 640), 0, now, "line 1")
     judged = Judged(frame, frame.image, None, "torn", None, 1.0, {})
     newest.take(judged)
-    before, count = newest.picture(), newest.count
+    before, count = newest.draw(newest.newest()), newest.count
     newest.signal(Signal(True, "line 1 is silent", now, "line 1"))
     assert newest.count > count
-    lost = newest.picture()
+    lost = newest.draw(newest.newest())
     assert lost.shape == before.shape
     assert (lost != before).any()
     newest.signal(Signal(False, "", now, "line 1", 3.0))
-    assert (newest.picture() == lost).all()  # nothing is shown as if it were new
+    assert (newest.draw(newest.newest()) == lost).all()  # nothing is shown as if it were new
     newest.take(judged)
-    assert (newest.picture() == before).all()
+    assert (newest.draw(newest.newest()) == before).all()
 
 
 def test_a_camera_that_was_never_there_says_so_too():
     newest = Newest(Drawer((0.0, 1.0)))
     newest.signal(Signal(True, "not there", datetime.now(UTC), "line 1"))
-    assert newest.picture().shape == (480, 640, 3)
+    assert newest.draw(newest.newest()).shape == (480, 640, 3)
