@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from aae_detect._opencv import cv2
 from aae_detect.geometry import fit_image, place, resize
 from aae_detect.preprocess import prepare
 from aae_detect.spec import FITS
@@ -69,11 +70,36 @@ def test_a_mixed_resize_does_not_alias_either() -> None:
     assert np.abs(resize(stripes, (64, 64)).astype(int) - 128).max() <= 1
 
 
-def test_a_three_pixel_line_at_1080p_still_shows() -> None:
+@pytest.mark.parametrize("start", range(1001, 1009))
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_three_pixel_line_at_1080p_still_shows(start: int, upright: bool) -> None:
+    """Wherever it falls between the places where pixels are averaged."""
     frame = np.full((1080, 1920, 3), 180, np.uint8)
-    frame[:, 1001:1004] = 20
-    picture, _ = prepare(frame, (256, 256), "stretch")
-    assert 180 - int(picture[:, :, 0].min(axis=1).max()) >= 30
+    if upright:
+        frame[:, start : start + 3] = 20
+    else:
+        frame[start - 500 : start - 497] = 20
+    picture = prepare(frame, (256, 256), "stretch")[0].astype(int)
+    assert 180 - picture.min(axis=0 if upright else 1).min() >= 30
+    assert np.abs((180 - picture[:, :, 0]).sum() / 160 - 256 * 3 * 256 / (1920 if upright else 1080)) < 256 * 0.02
+
+
+@pytest.mark.parametrize("size_hw", [(1080, 1920), (1081, 1921), (2160, 3840), (600, 513), (512, 512), (767, 1024)])
+def test_halving_gives_what_one_mean_over_each_area_would(size_hw: tuple[int, int]) -> None:
+    """A surface that bends slowly, against its mean over the very area that a pixel of the input stands for."""
+    rng = np.random.default_rng(3)
+    frame = cv2.resize(rng.integers(30, 226, (9, 9), np.uint8), size_hw[::-1], interpolation=cv2.INTER_CUBIC)
+    down, across = _area_weights(size_hw[0], 256), _area_weights(size_hw[1], 256)
+    means = down @ frame.astype(np.float64) @ across.T
+    assert np.abs(resize(frame, (256, 256)) - means).max() < 2.5
+
+
+def _area_weights(side: int, target: int) -> np.ndarray:
+    """Share of each pixel of a line in each of fewer pixels, (target, side)."""
+    edges = np.linspace(0, side, target + 1)
+    pixels = np.arange(side)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return covered.clip(0) * target / side
 
 
 def test_the_same_size_is_left_alone() -> None:
