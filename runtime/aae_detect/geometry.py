@@ -97,7 +97,7 @@ def resize(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uin
 
 
 def _halves(size_hw: tuple[int, ...], target_hw: tuple[int, int]) -> tuple[int, int] | None:
-    """Say how large a picture is when each axis is halved that is even and at least twice too long; None: neither is."""
+    """Halve each axis that is even and at least twice too long; None where neither is."""
     height, width = (
         side // 2 if side % 2 == 0 and side >= 2 * target else side
         for side, target in zip(size_hw, target_hw, strict=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aae_detect.bench.memory import own_and_children_mib
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.detector import Detector
 from aae_detect.drawer import Drawer
@@ -121,7 +121,7 @@ def measure_pipeline(
     memory: dict[str, float | None] = {}
 
     def end() -> None:
-        memory.update(own=_pss_mib([_own()]), all=_pss_mib([_own(), *_children()]))
+        memory["own"], memory["all"] = own_and_children_mib()
         stop.set()
 
     timer = threading.Timer(warmup_s + seconds, end)
@@ -143,25 +143,3 @@ def measure_pipeline(
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
     found = np.percentile(values, (50, 95, 99, 100))
     return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99", "max"), found, strict=True)}
-
-
-def _own() -> Path:
-    return Path("/proc/self")
-
-
-def _children() -> list[Path]:
-    tasks = Path("/proc/self/task")
-    lists = [(task / "children") for task in tasks.iterdir()] if tasks.is_dir() else []
-    return [Path("/proc", pid) for file in lists if file.is_file() for pid in file.read_text().split()]
-
-
-def _pss_mib(processes: Sequence[Path]) -> float | None:
-    """Memory of processes; what several share is shared out among them. None where the system does not tell."""
-    total_kib = 0
-    for process in processes:
-        try:
-            rollup = (process / "smaps_rollup").read_text()
-        except OSError:
-            return None
-        total_kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return round(total_kib / 1024, 1)

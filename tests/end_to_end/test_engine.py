@@ -1,0 +1,71 @@
+"""The engine's benchmark: it starts the real programs, and its figures mean what they say."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from aae_detect.bench.memory import children_of, held_mib, own_and_children_mib
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "engine.py"
+MODEL = Path(__file__).parents[1] / "data" / "tiny.onnx"
+
+
+@pytest.fixture(scope="module")
+def engine() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("engine", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_start_ends_with_a_verdict(engine: ModuleType) -> None:
+    row = engine.measure_start(MODEL, repeats=2)
+    assert 0.05 < row["seconds"]["p50"] <= row["seconds"]["max"] < 30
+    assert row["held"] == (row["seconds"]["p50"] <= 0.8)
+
+
+def test_a_long_run_judges_every_frame(engine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_LOOK_S", 0.05)
+    row = engine.measure_soak(MODEL, frames=400)
+    assert row["frames"] == 400
+    assert 20 < row["mib"]["start"] <= row["mib"]["max"] < 2000
+
+
+def test_rows_are_added_to_a_file_and_say_what_they_are_of(tmp_path: Path) -> None:
+    target = tmp_path / "engine.json"
+    target.write_text(json.dumps({"parts": {"memory": {"mib": 1.0}}}))
+    command = [sys.executable, str(SCRIPT), "--model", str(MODEL), "--parts", "start", "--json", str(target)]
+    subprocess.run(command, check=True, capture_output=True)
+    parts = json.loads(target.read_text())["parts"]
+    assert parts["memory"] == {"mib": 1.0}
+    assert {"bar", "held", "command", "date", "machine", "versions", "model_sha256"} <= set(parts["start"])
+
+
+@pytest.mark.parametrize(("parts", "problem"), [("start,stop", "stop is none of"), ("four", "need --int8")])
+def test_wrong_parts_are_told(tmp_path: Path, parts: str, problem: str) -> None:
+    command = [sys.executable, str(SCRIPT), "--model", str(MODEL), "--parts", parts, "--json", str(tmp_path / "e.json")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2 and problem in done.stderr
+
+
+def test_memory_is_that_of_the_processes_and_grows_with_them() -> None:
+    before, _ = own_and_children_mib()
+    if before is None:
+        pytest.skip("the system does not tell what processes hold")
+    block = os.urandom(64 * 2**20)
+    after, _ = own_and_children_mib()
+    assert after is not None and after - before == pytest.approx(64, abs=4)
+    assert len(block) == 64 * 2**20
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in children_of(os.getpid())
+        own, everyone = own_and_children_mib()
+        assert own is not None and everyone is not None and everyone > own
+        child.communicate(b"\n")
+    assert held_mib([child.pid]) is None
