@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.demo import DemoCamera
@@ -48,7 +49,7 @@ class Settings:
     demo: bool = False
     provider: str = AUTO
     provider_options: Mapping[str, str] = field(default_factory=dict)
-    threads: int = 0
+    threads: int | Literal["auto"] = 0
     window: bool = True
     save_video: Path | None = None
     jsonl: str | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError
-from aae_detect.provider_option import provider_option, provider_options_option
+from aae_detect.provider_option import provider_option, provider_options_option, threads_option
 
 if TYPE_CHECKING:
     from aae_detect.stream_settings import StreamSettings
@@ -63,13 +63,7 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 )
 @provider_option
 @provider_options_option
-@click.option(
-    "--threads",
-    type=click.IntRange(0, 256),
-    default=0,
-    show_default=True,
-    help="Threads for the model; 0: one per core.",
-)
+@threads_option
 @click.option("--threshold", type=float, help="NG above this score, instead of the model's own threshold.")
 @click.option("--size", metavar="WxH", help="Ask the camera for this resolution, such as 1920x1080.")
 @click.option("--fps", type=float, help="Ask the camera for this rate; nominal for pictures.")
@@ -121,7 +115,7 @@ def main(
     demo: bool,
     provider: str,
     provider_options: dict[str, str],
-    threads: int,
+    threads: int | Literal["auto"],
     no_window: bool,
     save_video: Path | None,
     jsonl: str | None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,13 @@ from aae_detect.detection import Detection, Latency
 from aae_detect.errors import ConfigError, ModelError
 from aae_detect.geometry import Placement
 from aae_detect.golden import check_golden, golden_input
+from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile, read_model
 from aae_detect.preprocess import BITS, prepare
 from aae_detect.scoring import judge, score_map
 from aae_detect.session import AUTO, open_session
 from aae_detect.spec import ModelSpec
-
-_OUTPUTS = ["anomaly_map", "reconstruction"]
+from aae_detect.thread_choice import choose_threads
 
 
 class Detector:
@@ -34,9 +34,11 @@ class Detector:
         self.provider = provider
         """The execution provider that really loaded, as ONNX Runtime names it."""
         self.threshold = threshold
+        self.threads = 0
+        """Threads inside an operator; 0 means one per core."""
         self.warnings: tuple[str, ...] = ()
         """What the user should know about how it was loaded."""
-        self._session = session
+        self._run = make_run(session, provider)
         self._bits = bits
 
     @classmethod
@@ -44,7 +46,7 @@ class Detector:
         cls,
         path: str | Path,
         provider: str = AUTO,
-        threads: int = 0,
+        threads: int | Literal["auto"] = 0,
         threshold: float | None = None,
         bits: int | None = None,
         provider_options: Mapping[str, str] | None = None,
@@ -54,7 +56,7 @@ class Detector:
         Args:
             path: The file that `aae-export` wrote.
             provider: As `open_session` takes it; `auto` falls back to the CPU and says so in `warnings`.
-            threads: Threads inside an operator; 0 means one per core.
+            threads: Threads inside an operator; 0 means one per core, `auto` what `choose_threads` finds.
             threshold: Replaces the model's own threshold.
             bits: Depth that uint16 frames carry, 10, 12 or 16.
             provider_options: Of the provider, by ONNX Runtime's names and as text.
@@ -67,12 +69,15 @@ class Detector:
         if bits is not None and bits not in BITS:
             raise ConfigError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
         model = read_model(Path(path))
+        if threads == "auto":
+            threads = choose_threads(model, provider, provider_options)
         session, loaded, warnings = open_session(model.content, provider, threads, provider_options)
         _check_signature(session, model)
         chosen = model.spec.threshold if threshold is None else float(threshold)
         detector = cls(model, session, loaded, chosen, bits)
+        detector.threads = threads
         detector.warnings = warnings
-        maps, _ = detector._infer(golden_input(model.spec)[np.newaxis])
+        maps, _ = detector._run(golden_input(model.spec)[np.newaxis])
         check_golden(model.spec, score_map(maps[0]), loaded)
         return detector
 
@@ -114,7 +119,7 @@ class Detector:
         prepared = [prepare(image, self.spec.input_hw, self.spec.fit, self._bits) for image in images]
         inputs = prepared[0][0][np.newaxis] if len(prepared) == 1 else np.stack([picture for picture, _ in prepared])
         ready = perf_counter_ns()
-        maps, reconstructions = self._infer(inputs)
+        maps, reconstructions = self._run(inputs)
         inferred = perf_counter_ns()
         scores = [score_map(anomaly_map) for anomaly_map in maps]
         done = perf_counter_ns()
@@ -137,11 +142,6 @@ class Detector:
     ) -> Detection:
         verdict = judge(score, self.threshold)
         return Detection(score, self.threshold, verdict, anomaly_map, reconstruction_bgr, placement, latency)
-
-    def _infer(self, images_nhwc: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Run the graph: (N, H, W, 3) uint8 BGR -> maps (N, h, w), reconstructions (N, H, W, 3)."""
-        maps, reconstructions = self._session.run(_OUTPUTS, {"image": images_nhwc})
-        return maps, reconstructions
 
 
 def _check_threshold(threshold: float | None) -> None:

@@ -1,9 +1,9 @@
-"""Options of the command line that say where a model runs."""
+"""Options of the command line that say where a model runs, and by how many threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -30,6 +30,33 @@ def provider_options_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         callback=_read,
         help="An option of the provider, by ONNX Runtime's name; may be repeated.",
+    )(command)
+
+
+class ThreadCount(click.ParamType):  # type: ignore[type-arg]  # older clicks do not take the argument
+    """A number of threads, or `auto`."""
+
+    name = "threads"
+    most = 256
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        """Read it."""
+        if value == "auto":
+            return "auto"
+        if not str(value).isascii() or not str(value).isdigit() or int(value) > self.most:
+            self.fail(f"{value!r} is neither auto nor a number from 0 to {self.most}", param, ctx)
+        return int(value)
+
+
+def threads_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--threads`."""
+    return click.option(
+        "--threads",
+        type=ThreadCount(),
+        default=0,
+        show_default=True,
+        metavar="N|auto",
+        help="Threads for the model; 0: one per core; auto: what is fastest here, measured once and remembered.",
     )(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -13,7 +13,7 @@ from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, jso
 from aae_detect.bench.latency_command import latency
 from aae_detect.bench.pipeline_command import pipeline
 from aae_detect.errors import AaeDetectError
-from aae_detect.provider_option import provider_option, provider_options_option
+from aae_detect.provider_option import provider_option, provider_options_option, threads_option
 
 
 class _Bench(click.Group):
@@ -60,9 +60,7 @@ def main() -> None:
 )
 @provider_option
 @provider_options_option
-@click.option(
-    "--threads", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Threads; 0: one per core."
-)
+@threads_option
 @click.option("--threshold", type=float, metavar="SCORE", help="Use this instead of the model's own threshold.")
 @click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit pictures carry.  [default: 16]")
 @click.option(
@@ -78,7 +76,7 @@ def accuracy(
     csv_target: Path | None,
     provider: str,
     provider_options: dict[str, str],
-    threads: int,
+    threads: int | Literal["auto"],
     threshold: float | None,
     bits: str | None,
     limit: int | None,
@@ -116,7 +114,7 @@ def accuracy(
         "threshold": detector.threshold,
         "data": data.resolve().name,
         "provider": detector.provider,
-        "threads": threads,
+        "threads": detector.threads,
         **describe_run(read_model(model), ctx.meta[COMMAND]),
     }
     if csv_target:

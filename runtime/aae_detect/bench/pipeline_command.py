@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, warn
-from aae_detect.provider_option import provider_option, provider_options_option
+from aae_detect.provider_option import provider_option, provider_options_option, threads_option
 
 _EXAMPLES = """\b
 Examples:
@@ -27,7 +27,7 @@ Examples:
 @click.option("--overlay/--no-overlay", default=True, show_default=True, help="Draw the overlays too.")
 @provider_option
 @provider_options_option
-@click.option("--threads", type=click.IntRange(0), default=0, show_default=True, help="Threads; 0: one per core.")
+@threads_option
 @click.pass_context
 def pipeline(
     ctx: click.Context,
@@ -39,7 +39,7 @@ def pipeline(
     overlay: bool,
     provider: str,
     provider_options: dict[str, str],
-    threads: int,
+    threads: int | Literal["auto"],
 ) -> None:
     """Measure the whole loop as aae-detect runs it: what comes in, what is judged, how old it is by then.
 
@@ -61,7 +61,7 @@ def pipeline(
     result: dict[str, Any] = {
         **measure_pipeline(detector, settings, seconds, overlay=overlay),
         "provider": detector.provider,
-        "threads": threads,
+        "threads": detector.threads,
         **described,
     }
     hand_over(result, json_target, pipeline_table(result))
