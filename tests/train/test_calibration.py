@@ -26,6 +26,29 @@ def test_too_few_pictures_say_what_they_can_promise_and_what_it_would_take() -> 
     assert "takes 99" in threshold.warning
 
 
+def test_a_picture_that_looks_unlike_the_rest_does_not_blind_a_detector_of_few_pictures() -> None:
+    scores = np.array([1.0, 98.0, 3.0, 2.0, 50.0])
+    odd = np.array([False, True, False, False, False])
+    threshold = conformal_threshold(scores, 0.01, "cross-fit", odd)
+    assert (threshold.value, threshold.left_out) == (50.0, 1)
+    assert threshold.calibration.promised_frr == pytest.approx(2 / 6)  # one rejected picture of five is known
+    assert "but for the one that looks unlike the rest" in threshold.warning
+    assert threshold.calibration.score_max == 98.0
+    both = conformal_threshold(scores, 0.01, "cross-fit", scores > 40)
+    assert (both.value, both.left_out) == (3.0, 2)
+    assert "but for the 2 that look unlike the rest" in both.warning
+
+
+def test_odd_pictures_change_nothing_where_they_do_not_set_the_threshold() -> None:
+    scores = np.arange(20.0)
+    plain = conformal_threshold(scores, 0.01, "split")
+    assert conformal_threshold(scores, 0.01, "split", scores == 5) == plain  # it lies below others
+    assert conformal_threshold(scores, 0.01, "split", scores >= 0) == plain  # all are odd: then none is
+    many = np.arange(300.0)
+    # Enough pictures for the rate: what the user asked for holds, with the odd ones among the good.
+    assert conformal_threshold(many, 0.01, "split", many >= 297) == conformal_threshold(many, 0.01, "split")
+
+
 @pytest.mark.parametrize(("rate", "count"), [(0.01, 99), (0.05, 19), (0.5, 1), (0.001, 999), (0.3, 3)])
 def test_pictures_needed_is_the_smallest_count_that_keeps_the_promise(rate: float, count: int) -> None:
     assert pictures_needed(rate) == count

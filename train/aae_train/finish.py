@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -55,11 +55,12 @@ class Finisher:
         self._config, self._out, self._device = config, out, device
         self._store, self._names, self._split = store, names, split
 
-    def calibrate(self, detector: Detector) -> Calibrated:
-        """Fit the statistics per place and set the threshold."""
+    def calibrate(self, detector: Detector, odd: Collection[int] = ()) -> Calibrated:
+        """Fit the statistics per place and set the threshold; `odd` are pictures that were called odd before."""
         statistics, held_out = self._cross_fit() if self._split.folds else self._held_back(detector)
         scores = np.concatenate([group.scores for group in held_out])
-        threshold = conformal_threshold(scores, self._config.target_frr, self._split.method)
+        is_odd = np.asarray([number in odd for group in held_out for number in group.numbers])
+        threshold = conformal_threshold(scores, self._config.target_frr, self._split.method, is_odd)
         return Calibrated(self._detect_by(detector, statistics), statistics, threshold, tuple(held_out))
 
     def examine(self, model: GenerativeModel, prior: Prior, progress: Progress) -> Health:

@@ -151,7 +151,7 @@ class Run:
         finisher = Finisher(self.config, self.out, self.pictures.store, self.names, self.split, self.device)
         detector = trainer.chosen()
         model = detector.model
-        calibrated = finisher.calibrate(detector)
+        calibrated = finisher.calibrate(detector, self.odd.named)
         threshold = calibrated.threshold
         if threshold.warning:
             self.warn(threshold.warning)
