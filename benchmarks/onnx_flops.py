@@ -5,8 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+_MOST_FOLDED = 64
+"""Elements of a tensor that sizes are computed with; larger ones are weights."""
+
+_FOLDED = frozenset(
+    "Add Cast Concat Constant ConstantOfShape Div Gather Mul Reshape Slice Squeeze Sub Transpose Unsqueeze".split()
+)
 
 _WEIGHT_AT = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "ConvTranspose": 1}
 """Place of the weight among a node's inputs."""
@@ -58,13 +70,59 @@ def infer_shapes(model: onnx.ModelProto) -> _Shapes:
     del graph.value_info[:]
     for port in graph.output:  # what was written there has the free batch in it
         port.type.tensor_type.ClearField("shape")
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = dict(initial)
-    for port in [*inferred.input, *inferred.value_info, *inferred.output]:
-        dims = port.type.tensor_type.shape.dim
-        if port.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            shapes[port.name] = [dim.dim_value for dim in dims]
-    return shapes
+    for tensor in graph.initializer:  # weights would be copied at every pass
+        if math.prod(tensor.dims) > _MOST_FOLDED:
+            tensor.ClearField("raw_data")
+    while True:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        shapes = dict(initial)
+        for port in [*inferred.input, *inferred.value_info, *inferred.output]:
+            dims = port.type.tensor_type.shape.dim
+            if port.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+                shapes[port.name] = [dim.dim_value for dim in dims]
+        if not _fold_constants(model, shapes):
+            return shapes
+
+
+def _fold_constants(model: onnx.ModelProto, shapes: _Shapes) -> bool:
+    """Put numbers in the place of nodes that compute them from shapes: sizes and paddings, which shapes depend on.
+
+    Returns:
+        Whether there were any.
+    """
+    graph = model.graph
+    known = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if math.prod(tensor.dims) <= _MOST_FOLDED
+    }
+    kept = []
+    for node in graph.node:
+        value = _evaluate(node, known, shapes, model.opset_import)
+        if value is None or value.size > _MOST_FOLDED:
+            kept.append(node)
+            continue
+        known[node.output[0]] = value
+        graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+    done = len(kept) < len(graph.node)
+    del graph.node[:]
+    graph.node.extend(kept)
+    return done
+
+
+def _evaluate(
+    node: onnx.NodeProto, known: dict[str, Any], shapes: _Shapes, opsets: Sequence[onnx.OperatorSetIdProto]
+) -> NDArray[Any] | None:
+    """Compute a node's value where it follows from what is known."""
+    if node.op_type == "Shape" and node.input[0] in shapes and not node.attribute:
+        return np.array(shapes[node.input[0]], np.int64)
+    given = [name for name in node.input if name]
+    if node.op_type not in _FOLDED or not all(name in known for name in given):
+        return None
+    alone = helper.make_graph([node], "alone", [], [helper.make_empty_tensor_value_info(node.output[0])])
+    alone.initializer.extend(numpy_helper.from_array(known[name], name) for name in dict.fromkeys(given))
+    (value,) = ReferenceEvaluator(helper.make_model(alone, opset_imports=opsets)).run(None, {})
+    return np.asarray(value)
 
 
 def _count_node(node: onnx.NodeProto, shapes: _Shapes) -> int:

@@ -85,6 +85,20 @@ def test_a_quantized_graph_counts_as_much_as_its_original(tmp_path: Path) -> Non
     assert count_flops(path) == 2 * 4 * (6 * 8 * 8)
 
 
+def test_a_padding_computed_from_a_shape_is_followed(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["image"], ["shape"]),
+        helper.make_node("Constant", [], ["last"], value_ints=[3]),
+        helper.make_node("Constant", [], ["before"], value_ints=[0, 0, 0]),
+        helper.make_node("Gather", ["shape", "last"], ["width"]),
+        helper.make_node("Concat", ["before", "width", "before", "width"], ["pads"], axis=0),
+        helper.make_node("Pad", ["image", "pads"], ["wider"]),
+        helper.make_node("Conv", ["wider", "weight"], ["out"]),
+    ]
+    path = _write(tmp_path / "pad.onnx", nodes, {"image": ["batch", 4, 8, 10]}, {"weight": [6, 4, 1, 1]})
+    assert count_flops(path) == 2 * 4 * (6 * 8 * 30), "10 columns, 10 before and 10 behind"
+
+
 def test_what_cannot_be_counted_is_not_guessed(tmp_path: Path) -> None:
     product = helper.make_node("MatMul", ["image", "turned"], ["out"])
     shaped = helper.make_node("Reshape", ["weight", "shape"], ["turned"])
