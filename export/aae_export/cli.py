@@ -59,12 +59,7 @@ def main(run: Path, out: Path | None, data: Path | None, precision: str, force: 
     name = "detector.onnx"
     if (cost := report.cost) is not None:
         name = f"detector.{cost.precision}.onnx"
-        click.echo(
-            f"{cost.precision}: image AUROC {cost.auroc:.4f}, fp32 {cost.auroc_fp32:.4f} ({cost.judged_on}); threshold "
-            f"{cost.threshold:.4g}, fp32 {cost.threshold_fp32:.4g}; {cost.time_ratio:.2f} of fp32's time on this CPU"
-        )
-        if cost.stayed_float:
-            click.echo(f"stayed fp32, because they cost most: {', '.join(cost.stayed_float)}")
+        click.echo(cost.describe())
     click.echo(f"next: aae-detect --camera 0 --model {report.folder / name}")
 
 

@@ -16,9 +16,11 @@ from aae_detect.detector import Detector
 from aae_detect.errors import ModelError
 from aae_detect.golden import golden_input
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
+from aae_export.displacement import Paired, Yardstick
+from aae_export.float_layers import find_float_layers
 from aae_export.half import to_half
 from aae_export.quantize import Quantizer
-from aae_export.separation import labelled_auroc, measure_scores, put_defects, separation, time_ratio
+from aae_export.separation import labelled_scores, measure_scores, put_defects, time_ratio
 from aae_train.calibration import colour_scale, conformal_threshold
 
 Precision = Literal["fp16", "int8"]
@@ -29,8 +31,9 @@ MOST_LOSS = 0.01
 TOLERANCE: dict[Precision, float] = {"fp16": 0.05, "int8": 0.5}
 """How far scores of good pictures may lie from fp32's after the common shift: median, in their standard deviations."""
 
-_MOST_SHOWN, _MOST_TRIED, _MOST_JUDGED = 48, 32, 100
-"""Pictures that ranges are taken from, that float layers are chosen by, and that the cost is measured on."""
+_MOST_SHOWN, _MOST_TRIED, _MOST_JUDGED = 24, 16, 100
+"""Good pictures that ranges are taken from, that each layer is tried with, and that the cost is measured on; as many
+with synthetic defects come to them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class Cost:
     precision: Precision
     auroc_fp32: float
     auroc: float
+    loss_interval: tuple[float, float]
+    """Bootstrap interval of what is lost, 95 %: of one minus the other on the same pictures."""
+
     judged_on: str
     """`labelled pictures`, or `synthetic defects` where there are none."""
 
@@ -64,6 +70,9 @@ class Cost:
     score_noise: float
     """Median distance from that, in standard deviations of good pictures' scores."""
 
+    displacement: float
+    """Root mean square of the changes of all scores, beside what tells good pictures from defective ones."""
+
     time_ratio: float
     """Time of one inference over the fp32 model's, medians of runs in turn, two threads."""
 
@@ -73,6 +82,18 @@ class Cost:
     def loss(self) -> float:
         """Image AUROC lost; below 0 where it was won."""
         return self.auroc_fp32 - self.auroc
+
+    def describe(self) -> str:
+        """Say it to a person."""
+        lost, low, high = (100 * value for value in (self.loss, *self.loss_interval))
+        words = (
+            f"{self.precision}: image AUROC {self.auroc:.4f}, fp32 {self.auroc_fp32:.4f} on {self.judged_on} "
+            f"({lost:+.2f} points lost, 95 % interval {low:+.2f} to {high:+.2f}); threshold {self.threshold:.4g}, fp32 "
+            f"{self.threshold_fp32:.4g}; {self.time_ratio:.2f} of fp32's time on this CPU"
+        )
+        if self.stayed_float:
+            words += f"\nstayed float, because they would cost most: {', '.join(self.stayed_float)}"
+        return words
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it for `export.json`."""
@@ -95,38 +116,33 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
     content = fp32.read_bytes()
     spec = _read_spec(content)
     stay: tuple[str, ...] = ()
-    good = _some(material.held_back or material.shown, _MOST_JUDGED)
-    defective = put_defects(good)
     if precision == "fp16":
         model = to_half(content)
     else:
-        model, stay = _quantize(
-            content, _some(material.shown, _MOST_SHOWN), good[:_MOST_TRIED], defective[:_MOST_TRIED]
-        )
-    before, after = measure_scores(content, good), measure_scores(model.SerializeToString(), good)
-    shift = float(np.median(after - before))
+        model, stay = _quantize(content, material.shown)
+    paired = _yardstick(content, material.held_back or material.shown, _MOST_JUDGED).measure(model.SerializeToString())
     if spec.calibration.method == "split":
         every = measure_scores(model.SerializeToString(), material.held_back)
         threshold = conformal_threshold(every, spec.calibration.target_frr, "split").value
     else:  # the pictures' scores came from models that are not exported; this one is as far from fp32 as on good ones
-        threshold = spec.threshold + shift
+        threshold = spec.threshold + paired.shift
     _write(out, model, _with_precision(spec, precision, threshold, model))
-    auroc_fp32 = separation(before, measure_scores(content, defective))
-    auroc = separation(after, measure_scores(model.SerializeToString(), defective))
-    judged_on = "synthetic defects"
+    judged, judged_on = paired, "synthetic defects"
     if material.labelled is not None:
-        auroc_fp32, auroc = (labelled_auroc(path, material.labelled) for path in (fp32, out))
-        judged_on = "labelled pictures"
+        before, after = (labelled_scores(path, material.labelled) for path in (fp32, out))
+        judged, judged_on = Paired((before[0], after[0]), (before[1], after[1])), "labelled pictures"
     cost = Cost(
         precision=precision,
-        auroc_fp32=auroc_fp32,
-        auroc=auroc,
+        auroc_fp32=judged.auroc[0],
+        auroc=judged.auroc[1],
+        loss_interval=judged.loss_interval,
         judged_on=judged_on,
         threshold_fp32=spec.threshold,
         threshold=threshold,
-        score_shift=shift,
-        score_noise=float(np.median(np.abs(after - before - shift)) / max(float(before.std()), 1e-9)),
-        time_ratio=time_ratio(model.SerializeToString(), content, good[0]),
+        score_shift=paired.shift,
+        score_noise=paired.score_noise,
+        displacement=paired.displacement,
+        time_ratio=time_ratio(model.SerializeToString(), content, material.shown[0]),
         stayed_float=stay,
     )
     if not force:
@@ -149,31 +165,17 @@ def _require(cost: Cost, out: Path) -> None:
         )
 
 
-def _quantize(
-    fp32: bytes,
-    shown: Sequence[NDArray[np.uint8]],
-    good: Sequence[NDArray[np.uint8]],
-    defective: Sequence[NDArray[np.uint8]],
-) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Quantize all that may be, then give layers back to float, the most harmful first, until it costs little."""
-    quantizer = Quantizer(fp32, shown)
-    expected = measure_scores(fp32, good), measure_scores(fp32, defective)
-    allowed = separation(*expected) - MOST_LOSS / 2
+def _quantize(fp32: bytes, pictures: Sequence[NDArray[np.uint8]]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Make an int8 detector with pictures that the threshold does not rest on; returns it and what stayed float."""
+    shown = _some(pictures, _MOST_SHOWN)
+    quantizer = Quantizer(fp32, shown, put_defects(shown))
+    few, many = (_yardstick(fp32, pictures, most) for most in (_MOST_TRIED, _MOST_JUDGED))
+    return find_float_layers(quantizer, few, many, MOST_LOSS)
 
-    def damage(model: onnx.ModelProto) -> tuple[float, float]:
-        """Return how far scores lie off on average, and the AUROC."""
-        content = model.SerializeToString()
-        found = measure_scores(content, good), measure_scores(content, defective)
-        gap = np.concatenate(found) - np.concatenate(expected)
-        return float(np.abs(gap - np.median(gap)).mean()), separation(*found)
 
-    stay: list[str] = []
-    while True:
-        model = quantizer.quantize(stay)
-        if damage(model)[1] >= allowed or len(stay) >= len(quantizer.nodes) // 2:
-            return model, tuple(stay)
-        others = [name for name in quantizer.nodes if name not in stay]
-        stay.append(min(others, key=lambda name: damage(quantizer.quantize([*stay, name]))[0]))
+def _yardstick(fp32: bytes, pictures: Sequence[NDArray[np.uint8]], most: int) -> Yardstick:
+    good = _some(pictures, most)
+    return Yardstick(fp32, good, put_defects(good, least=most))
 
 
 def _some(pictures: Sequence[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""How well an ONNX detector tells good pictures from defective ones, and how long it takes, beside another one."""
+"""What an ONNX detector says of pictures, and how long it takes beside another one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect._onnxruntime import onnxruntime
-from aae_detect.bench import metrics
 from aae_detect.bench.accuracy import judge_pictures
 from aae_detect.bench.dataset import LabelledSet
 from aae_detect.detector import Detector
@@ -21,12 +20,12 @@ _TIMED_RUNS, _WARMUP = 30, 5
 _SEED = 20260001
 
 
-def put_defects(good: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Put a synthetic defect into each picture."""
+def put_defects(good: Sequence[NDArray[np.uint8]], least: int = 0) -> list[NDArray[np.uint8]]:
+    """Put a synthetic defect into each picture, and so again until there are `least`."""
     found = []
-    for place, picture in enumerate(good):
-        rng = np.random.default_rng([_SEED, place])
-        found.append(make_defect(picture, rng, foreign=good[place - 1])[0])
+    for number in range(max(len(good), least)):
+        rng, place = np.random.default_rng([_SEED, number]), number % len(good)
+        found.append(make_defect(good[place], rng, foreign=good[place - 1])[0])
     return found
 
 
@@ -44,17 +43,12 @@ def measure_scores(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> NDArr
     return np.asarray(found, np.float64)
 
 
-def separation(good: NDArray[np.float64], defective: NDArray[np.float64]) -> float:
-    """Return the AUROC between good pictures' scores and defective ones'."""
-    truth = np.r_[np.zeros(len(good), np.bool_), np.ones(len(defective), np.bool_)]
-    return float(metrics.auroc(truth, np.r_[good, defective]))
-
-
-def labelled_auroc(detector: Path, labelled: LabelledSet) -> float:
-    """Return the image AUROC on labelled pictures, through the device's own code."""
+def labelled_scores(detector: Path, labelled: LabelledSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score labelled pictures through the device's own code; returns the good ones' scores and the defective ones'."""
     judged = judge_pictures(Detector.load(detector, provider="cpu"), labelled)
-    truth = np.array([each.picture.defective for each in judged])
-    return float(metrics.auroc(truth, np.array([each.score for each in judged])))
+    defective = np.array([each.picture.defective for each in judged])
+    scores = np.array([each.score for each in judged], np.float64)
+    return scores[~defective], scores[defective]
 
 
 def time_ratio(model: bytes, other: bytes, picture: NDArray[np.uint8]) -> float:

@@ -3,18 +3,20 @@
 import json
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from scipy.stats import norm
 
 from aae_detect import Detector, ModelError
 from aae_detect.picture_source import read_picture
-from aae_export.precision import Material, make_precision
-from aae_export.quantize import LEARNED, Quantizer
-from aae_export.separation import put_defects, separation
+from aae_export.displacement import Paired
+from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, holds, order_by_harm
+from aae_export.precision import MOST_LOSS, Material, make_precision
+from aae_export.quantize import Layer
+from aae_export.separation import put_defects
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +57,6 @@ def test_the_int8_detector_is_a_detector_with_a_threshold_of_its_own(int8_export
     assert "detector.int8.onnx" in said.splitlines()[-1]
 
 
-def test_only_what_was_learned_is_quantized(int8_export: tuple[Path, str]) -> None:
-    proto = onnx.load(int8_export[0] / "detector.int8.onnx")
-    kinds = Counter(node.op_type for node in proto.graph.node)
-    assert kinds["QuantizeLinear"] > 20
-    quantized = {name for name in (tensor.name for tensor in proto.graph.initializer) if name.endswith("_quantized")}
-    assert len(quantized) > 40  # weights and biases
-    assert all(name.startswith(LEARNED) for name in quantized)
-
-
-def test_layers_that_stay_have_no_integers(small_export: Path, pictures: list[np.ndarray]) -> None:
-    quantizer = Quantizer((small_export / "detector.onnx").read_bytes(), pictures)
-    every = [node.op_type for node in quantizer.quantize().graph.node].count("DequantizeLinear")
-    fewer = [node.op_type for node in quantizer.quantize(quantizer.nodes[:3]).graph.node].count("DequantizeLinear")
-    none = [node.op_type for node in quantizer.quantize(quantizer.nodes).graph.node].count("DequantizeLinear")
-    assert every > fewer > none == 0
-
-
 def test_half_precision_answers_nearly_like_fp32(
     small_export: Path, pictures: list[np.ndarray], tmp_path: Path
 ) -> None:
@@ -95,10 +80,122 @@ def test_what_costs_too_much_is_refused_and_not_left_behind(
     assert not target.exists()
 
 
-def test_defects_are_put_in_and_told_apart(pictures: list[np.ndarray]) -> None:
-    defective = put_defects(pictures)
-    assert all((one != other).any() for one, other in zip(pictures, defective, strict=True))
-    again = put_defects(pictures)
+def test_defects_are_put_in_again_until_there_are_enough(pictures: list[np.ndarray]) -> None:
+    defective = put_defects(pictures[:5], least=12)
+    assert len(defective) == 12 and len(put_defects(pictures, least=3)) == len(pictures)
+    assert all((one != pictures[place % 5]).any() for place, one in enumerate(defective))
+    assert (defective[0] != defective[5]).any(), "another defect each time"
+    again = put_defects(pictures[:5], least=12)
     assert all((one == other).all() for one, other in zip(defective, again, strict=True))
-    assert separation(np.array([1.0, 2.0]), np.array([3.0, 0.0])) == 0.5
-    assert separation(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 1.0
+
+
+GOOD, DEFECTIVE = np.array([-1.0, 0.0, 1.0]), np.array([0.5, 8.0])
+SPREAD = np.std(GOOD)
+
+
+def paired(of_good: np.ndarray | float, of_defective: np.ndarray | float) -> Paired:
+    return Paired((GOOD, GOOD + of_good), (DEFECTIVE, DEFECTIVE + of_defective))
+
+
+def test_a_change_that_all_scores_share_costs_nothing() -> None:
+    shifted = paired(3.0, 3.0)
+    assert shifted.shift == 3.0
+    assert shifted.score_noise == shifted.displacement == shifted.loss == 0.0
+    assert shifted.loss_interval == (0.0, 0.0)
+    assert shifted.auroc == (5 / 6, 5 / 6)
+
+
+def test_displacement_is_relative_to_what_tells_a_picture_apart() -> None:
+    """By hand: 0.2 of 8 beside the far defective picture, 0.1 beside the spread for one that is nearer than that."""
+    assert paired(0.0, np.array([0.0, 0.2])).displacement == pytest.approx(0.2 / 8 / 5**0.5)
+    assert paired(0.0, np.array([0.1, 0.0])).displacement == pytest.approx(0.1 / SPREAD / 5**0.5)
+    assert paired(np.array([0.0, 0.3, 0.0]), 0.0).displacement == pytest.approx(0.3 / SPREAD / 5**0.5)
+    assert paired(np.array([0.0, 0.3, 0.1]), 0.0).score_noise == pytest.approx(0.1 / SPREAD)
+
+
+def test_a_loss_is_counted_in_pairs_and_knows_its_chance() -> None:
+    lost = paired(0.0, np.array([-0.6, 0.0]))  # falls below one of three good pictures: one pair of six
+    assert lost.loss == pytest.approx(1 / 6)
+    assert lost.loss_interval[0] == 0.0 < 1 / 6 < lost.loss_interval[1]
+    level = paired(np.array([0.0, 0.5, 0.0]), 0.0)
+    assert level.loss == pytest.approx(0.5 / 6), "equal scores are told apart by half"
+    rng = np.random.default_rng(0)
+    good, defective = rng.normal(size=400), rng.normal(2, size=400)
+    worse = Paired((good, good), (defective, defective - 0.5))
+    low, high = worse.loss_interval
+    expected = norm.cdf(2 / 2**0.5) - norm.cdf(1.5 / 2**0.5)
+    assert 0 < low < worse.loss < high and low < expected < high
+
+
+def test_the_displacement_bounds_the_loss() -> None:
+    """Gaussian good pictures, defective ones at any distance, noise that grows with it: in closed form."""
+    noise = MOST_DISPLACEMENT
+    distance = np.linspace(0, 8, 801)
+    after = np.sqrt(2 + noise**2 * (1 + np.maximum(1, distance) ** 2))
+    loss = norm.cdf(distance / 2**0.5) - norm.cdf(distance / after)
+    assert 0.2 * noise**2 < loss.max() < 0.28 * noise**2
+    assert loss.max() < 1.12 * MOST_LOSS
+
+
+def test_what_holds() -> None:
+    rng = np.random.default_rng(1)
+    good, defective = rng.normal(size=200), rng.normal(1.5, size=200)
+
+    def moved(noise: float, fall: float) -> Paired:
+        return Paired(
+            (good, good + rng.normal(0, noise, 200)), (defective, defective + rng.normal(0, noise, 200) - fall)
+        )
+
+    assert holds(moved(0.1, 0.0), MOST_LOSS)
+    assert not holds(moved(0.4, 0.0), MOST_LOSS), "scores are displaced, whatever the AUROC says"
+    assert not holds(moved(0.0, 0.15), MOST_LOSS), "a small fall of all defective ones shows in the AUROC"
+    assert not holds(Paired((good, good * np.nan), (defective, defective)), MOST_LOSS)
+
+
+class Harmed:
+    """A quantizer and a yardstick whose layers' harms are known; squares add up."""
+
+    def __init__(self, harms: dict[str, float], multiplications: dict[str, int] | None = None) -> None:
+        counts = multiplications or dict.fromkeys(harms, 1)
+        self.harms, self.layers = harms, tuple(Layer(name, name, counts[name]) for name in harms)
+        self.tried: list[str] = []
+
+    def quantize(self, stay: list[str] | tuple[str, ...] = ()) -> onnx.ModelProto:
+        return onnx.ModelProto(doc_string=",".join(name for name in self.harms if name not in stay))
+
+    def measure(self, model: bytes) -> Paired:
+        quantized = onnx.load_from_string(model).doc_string
+        self.tried.append(quantized)
+        harm = sum(self.harms[name] ** 2 for name in quantized.split(",") if name) ** 0.5
+        # Two pictures far apart, none of which changes places.
+        return Paired(
+            (np.array([-1.0, 1.0]), np.array([-1.0 - harm, 1.0 + harm])), (np.full(9, 99.0), np.full(9, 99.0))
+        )
+
+
+def search(fake: Harmed) -> tuple[str, ...]:
+    _, stay = find_float_layers(fake, fake, fake, MOST_LOSS)  # type: ignore[arg-type]
+    return stay
+
+
+def test_as_few_layers_stay_float_as_it_takes() -> None:
+    names = [f"layer {number:02d}" for number in range(32)]
+    harms = dict.fromkeys(names, 0.02)
+    assert search(fake := Harmed(harms)) == () and len(fake.tried) == 1, "nothing to look for"
+    harms |= {names[3]: 2.0, names[20]: 0.9, names[7]: 0.5, names[31]: 0.3}
+    limit = MOST_DISPLACEMENT * (11 / 2) ** 0.5  # of two good pictures in eleven, as `Harmed` has them
+    assert (28 * 0.02**2 + 0.3**2) ** 0.5 < limit < (28 * 0.02**2 + 0.3**2 + 0.5**2) ** 0.5
+    assert search(fake := Harmed(harms)) == (names[3], names[20], names[7])
+    assert len(fake.tried) <= 1 + 32 + 5, "each layer once, and bisection"
+
+
+def test_what_is_cheap_goes_back_first_and_never_more_than_half() -> None:
+    layers = (Layer("large", "large", 100), Layer("small", "small", 10), Layer("calm", "calm", 10))
+    harms = {"large": 0.5, "small": 0.4, "calm": 0.01}
+    assert [layer.name for layer in order_by_harm(layers, lambda layer: harms[layer.name])] == [
+        "small",
+        "large",
+        "calm",
+    ]
+    assert search(Harmed(dict.fromkeys("abcdefgh", 1.0))) == ("a", "b", "c", "d"), "does not help, and goes no further"
+    assert search(Harmed({"a": 5.0}, {"a": 1})) == ()
