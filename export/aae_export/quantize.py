@@ -32,6 +32,10 @@ LEAST_SHARE = 0.003
 """A layer of less than this share of all multiplications stays float: integers would gain nothing there."""
 
 
+LEAST_CHANNELS = 8
+"""A layer that reads fewer channels stays float: it would hardly gain, and its input would have to be made integers
+first. But for the first one, whose input is the picture's bytes."""
+
 REACH = 3.0
 """Integers cover what occurs on defects, up to so many times what occurs on good pictures. A head that has found a
 defect gets excited: with all that in the range, 256 levels are too coarse for good pictures; with good pictures alone,
@@ -90,7 +94,8 @@ class Quantizer:
 
     def _fits(self, layer: Layer) -> bool:
         node = self._wiring.maker[layer.output]
-        return _has_integer_kernel(node) and is_inner(self._wiring, node, self._learned)
+        wide = self._shapes[node.input[0]][1] >= LEAST_CHANNELS or pixels_behind(self._wiring, node.input[0])
+        return bool(wide) and _has_integer_kernel(node) and is_inner(self._wiring, node, self._learned)
 
 
 def _infer_shapes(proto: ModelProto) -> dict[str, tuple[int, ...]]:

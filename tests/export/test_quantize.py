@@ -58,12 +58,12 @@ def little_detector(rng: np.random.Generator) -> onnx.ModelProto:
     shapes = {
         "encoder.a.weight": (8, 3, 3, 3),
         "encoder.b.weight": (8, 8, 3, 3),
-        "decoder.c.weight": (8, 6, 2, 2),
-        "decoder.d.weight": (6, 6, 3, 3),
-        "decoder.e.weight": (3, 6, 1, 1),
+        "decoder.c.weight": (8, 10, 2, 2),
+        "decoder.d.weight": (12, 10, 3, 3),
+        "decoder.e.weight": (3, 12, 1, 1),
     }
     constants = {name: rng.normal(size=shape).astype(np.float32) / 6 for name, shape in shapes.items()}
-    for name, count in zip("abcde", (8, 8, 6, 6, 3), strict=True):
+    for name, count in zip("abcde", (8, 8, 10, 12, 3), strict=True):
         constants[f"{'encoder' if name < 'c' else 'decoder'}.{name}.bias"] = rng.normal(size=count).astype(np.float32)
     constants |= {"a": np.float32(127.5), "b": np.float32(1.0), "low": np.float32(-1), "high": np.float32(1)}
     node, padded = helper.make_node, {"pads": [1, 1, 1, 1]}
@@ -106,7 +106,7 @@ def test_integers_say_what_floats_say(rng: np.random.Generator) -> None:
     pictures = rng.integers(0, 256, (6, 12, 16, 3), np.uint8)
     quantizer = Quantizer(fp32.SerializeToString(), pictures, pictures)
     assert [layer.name for layer in quantizer.layers] == ["encoder.a", "encoder.b", "decoder.c", "decoder.d"]
-    counts = [6 * 8 * 8 * 27, 6 * 8 * 8 * 72, 6 * 8 * 8 * 24, 12 * 16 * 6 * 54]
+    counts = [6 * 8 * 8 * 27, 6 * 8 * 8 * 72, 6 * 8 * 8 * 40, 12 * 16 * 12 * 90]
     assert [layer.multiplications for layer in quantizer.layers] == counts
     int8 = quantizer.quantize()
     for images in (pictures[:1], pictures[:3]):
@@ -165,7 +165,11 @@ def quantizer(small_export: Path, demo_pictures: Path) -> Quantizer:
 
 
 def test_only_what_was_learned_is_quantized(quantizer: Quantizer) -> None:
-    assert all(layer.name.startswith(LEARNED) for layer in quantizer.layers)
+    names = [layer.name for layer in quantizer.layers]
+    assert all(name.startswith(LEARNED) for name in names)
+    assert "encoder.trunk.0" in names and "judge.head.stem.2" in names
+    assert "judge.head.stem.0" not in names, "few channels, and none that are bytes already"
+    assert not {"judge.head.out.3", "decoder.trunk.18"} & set(names), "logits and drawing are measured"
     kept = {tensor.name for tensor in quantizer.quantize().graph.initializer}
     assert not any(f"{layer.name}.weight" in kept for layer in quantizer.layers)
     assert "judge.describe.first" in kept and "judge.places.factors" in kept
