@@ -21,7 +21,7 @@ from aae_export.float_layers import find_float_layers
 from aae_export.half import to_half
 from aae_export.quantize import Quantizer
 from aae_export.separation import labelled_scores, measure_scores, put_defects, time_ratio
-from aae_train.calibration import colour_scale, conformal_threshold
+from aae_train.calibration import colour_scale
 
 Precision = Literal["fp16", "int8"]
 
@@ -122,15 +122,16 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
         model, stay = _quantize(content, material.shown)
     paired = _yardstick(content, material.held_back or material.shown, _MOST_JUDGED).measure(model.SerializeToString())
     if spec.calibration.method == "split":
-        every = measure_scores(model.SerializeToString(), material.held_back)
-        threshold = conformal_threshold(every, spec.calibration.target_frr, "split").value
+        before, after = (measure_scores(each, material.held_back) for each in (content, model.SerializeToString()))
+        threshold = same_rank(spec.threshold, before, after)
     else:  # the pictures' scores came from models that are not exported; this one is as far from fp32 as on good ones
         threshold = spec.threshold + paired.shift
     _write(out, model, _with_precision(spec, precision, threshold, model))
     judged, judged_on = paired, "synthetic defects"
     if material.labelled is not None:
-        before, after = (labelled_scores(path, material.labelled) for path in (fp32, out))
-        judged, judged_on = Paired((before[0], after[0]), (before[1], after[1])), "labelled pictures"
+        labelled = [labelled_scores(path, material.labelled) for path in (fp32, out)]
+        (good, defective), judged_on = zip(*labelled, strict=True), "labelled pictures"
+        judged = Paired(good, defective)
     cost = Cost(
         precision=precision,
         auroc_fp32=judged.auroc[0],
@@ -148,6 +149,18 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
     if not force:
         _require(cost, out)
     return cost
+
+
+def same_rank(threshold: float, before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """Take a threshold to where it lets as many of the same good pictures pass as before: what it promises holds on.
+
+    Args:
+        threshold: One of the scores `before`, or so nearly as another runtime computes it.
+        before: (N,) scores of the detector that it was set for.
+        after: (N,) scores of the other one.
+    """
+    passed = int((before <= threshold + 1e-3 * max(1.0, abs(threshold))).sum())
+    return float(np.sort(after)[max(1, passed) - 1])
 
 
 def _require(cost: Cost, out: Path) -> None:

@@ -14,7 +14,7 @@ from aae_detect import Detector, ModelError
 from aae_detect.picture_source import read_picture
 from aae_export.displacement import Paired
 from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, holds, order_by_harm
-from aae_export.precision import MOST_LOSS, Material, make_precision
+from aae_export.precision import MOST_LOSS, Material, make_precision, same_rank
 from aae_export.quantize import Layer
 from aae_export.separation import put_defects
 
@@ -87,6 +87,16 @@ def test_defects_are_put_in_again_until_there_are_enough(pictures: list[np.ndarr
     assert (defective[0] != defective[5]).any(), "another defect each time"
     again = put_defects(pictures[:5], least=12)
     assert all((one == other).all() for one, other in zip(defective, again, strict=True))
+
+
+def test_the_threshold_lets_as_many_pass() -> None:
+    before, after = np.array([1.0, 5.0, 3.0, 2.0, 9.0]), np.array([1.5, 5.5, 5.25, 2.0, 8.0])
+    assert same_rank(9.0, before, after) == 8.0
+    assert same_rank(5.0 - 1e-6, before, after) == 5.5, "as torch computed it"
+    assert same_rank(3.0, before, after) == 5.25
+    for rank in range(5):
+        threshold = same_rank(float(np.sort(before)[rank]), before, after)
+        assert (after <= threshold).sum() == rank + 1
 
 
 GOOD, DEFECTIVE = np.array([-1.0, 0.0, 1.0]), np.array([0.5, 8.0])
