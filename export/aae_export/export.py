@@ -28,6 +28,7 @@ from aae_detect.golden import decode_golden, encode_golden
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import prepare, to_bgr8
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
+from aae_export.budget import Budget, Choice, decide
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
@@ -52,9 +53,17 @@ class ExportReport:
     cost: Cost | None = None
     """What another precision costs, where one was asked for."""
 
+    choice: Choice | None = None
+    """What holds a time, where one was asked for."""
+
 
 def export_run(
-    run: Path, out: Path, data: Path | None = None, precision: Precision | None = None, force: bool = False
+    run: Path,
+    out: Path,
+    data: Path | None = None,
+    precision: Precision | None = None,
+    force: bool = False,
+    budget: Budget | None = None,
 ) -> ExportReport:
     """Export a run; the folder appears whole, after the parity gate, or not at all.
 
@@ -65,6 +74,7 @@ def export_run(
         data: Where the run's pictures lie now; None means where they lay when it was trained.
         precision: Writes `detector.PRECISION.onnx` beside the fp32 one.
         force: Writes it also where it costs too much.
+        budget: Makes other precisions, measures them all, and chooses what holds this.
 
     Raises:
         ConfigError: the run is not finished, or its pictures are gone.
@@ -85,17 +95,20 @@ def export_run(
         require_parity(differences)
         Detector.load(folder / "detector.onnx", provider="cpu")  # the golden sample must reproduce here, at least
         sha256 = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
-        cost = None
+        cost = choice = None
         if precision is not None:
-            material = _material(run, trained, data)
             target = folder / f"detector.{precision}.onnx"
-            cost = make_precision(folder / "detector.onnx", target, precision, material, force)
-        report = _report(run, trained, differences, sha256, folder, cost)
+            cost = make_precision(folder / "detector.onnx", target, precision, _material(run, trained, data), force)
+        if budget is not None:
+            choice = decide(folder, config, _material(run, trained, data), budget, force)
+        report = _report(run, trained, differences, sha256, folder)
+        report["other_precision"] = None if cost is None else cost.to_dict()
+        report["budget"] = None if choice is None else choice.to_dict()
         (folder / "export.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
-    return ExportReport(out, tuple(differences), sha256, cost)
+    return ExportReport(out, tuple(differences), sha256, cost, choice)
 
 
 def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
@@ -198,7 +211,7 @@ def _versions() -> dict[str, str]:
 
 
 def _report(
-    run: Path, trained: TrainedModel, differences: Sequence[Difference], sha256: str, folder: Path, cost: Cost | None
+    run: Path, trained: TrainedModel, differences: Sequence[Difference], sha256: str, folder: Path
 ) -> dict[str, Any]:
     return {
         "run": run.name,
@@ -206,7 +219,6 @@ def _report(
         "detector_sha256": sha256,
         "opset": OPSET,
         "precision": "fp32",
-        "other_precision": None if cost is None else cost.to_dict(),
         "bytes": {path.name: path.stat().st_size for path in sorted(folder.glob("*.onnx"))},
         "parity": report_rows(differences),
         "versions": _versions(),
