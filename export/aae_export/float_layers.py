@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 
 import onnx
 
@@ -23,8 +24,7 @@ def find_float_layers(
     """Quantize all layers, or all but the most harmful ones.
 
     Each layer's harm is measured once, by a detector in which it alone computes with integers: squares of displacements
-    of independent causes add up. Layers go back to float in the order of harm for each multiplication, and bisection
-    finds how many.
+    of independent causes add up. Layers go back to float in the order of harm, and bisection finds how many.
 
     Args:
         quantizer: Makes the int8 detectors.
@@ -40,13 +40,27 @@ def find_float_layers(
     def fits(stay: Sequence[str]) -> bool:
         return holds(many.measure(quantizer.quantize(stay).SerializeToString()), most_loss)
 
-    stay: tuple[str, ...] = ()
-    if not fits(stay):
-        order = order_by_harm(quantizer.layers, lambda layer: _harm(quantizer, few, layer))
-        names = [layer.name for layer in order[: _most_given_back(order)]]
-        count = bisect_left(range(1, len(names)), True, key=lambda count: fits(names[:count])) + 1
-        stay = tuple(names[:count])
-    return quantizer.quantize(stay), stay
+    if fits(()):
+        return quantizer.quantize(), ()
+    harms = {layer.name: _harm(quantizer, few, layer) for layer in quantizer.layers}
+    found = [_shortest(order, fits) for order in give_back_orders(quantizer.layers, harms)]
+    fitting = [stay for stay, enough in found if enough] or [stay for stay, _ in found]
+    stay = min(fitting, key=lambda layers: sum(layer.multiplications for layer in layers))
+    names = tuple(layer.name for layer in stay)
+    return quantizer.quantize(names), names
+
+
+def give_back_orders(layers: Sequence[Layer], harms: Mapping[str, float]) -> list[list[Layer]]:
+    """Return in which orders layers may go back to float, each as far as it may go.
+
+    By squared harm for each multiplication, which is best where many have to go; and by harm alone, which is best where
+    one large layer does most of it.
+    """
+    keys: list[Callable[[Layer], float]] = [
+        lambda layer: harms[layer.name] ** 2 / layer.multiplications,
+        lambda layer: harms[layer.name],
+    ]
+    return [_as_many_as_may(sorted(layers, key=key, reverse=True)) for key in keys]
 
 
 def holds(paired: Paired, most_loss: float) -> bool:
@@ -61,9 +75,11 @@ def holds(paired: Paired, most_loss: float) -> bool:
     return paired.loss <= (most_loss if chance else most_loss / 2)
 
 
-def order_by_harm(layers: Sequence[Layer], harm: Callable[[Layer], float]) -> list[Layer]:
-    """Sort layers by squared harm for each multiplication, the largest first."""
-    return sorted(layers, key=lambda layer: harm(layer) ** 2 / layer.multiplications, reverse=True)
+def _shortest(order: Sequence[Layer], fits: Callable[[Sequence[str]], bool]) -> tuple[list[Layer], bool]:
+    """Find by bisection how many of the first layers it takes; returns those, or all, and whether they are enough."""
+    names = [layer.name for layer in order]
+    count = bisect_left(range(1, len(names) + 1), True, key=lambda count: fits(names[:count])) + 1
+    return list(order[:count]), count <= len(names)
 
 
 def _harm(quantizer: Quantizer, few: Yardstick, layer: Layer) -> float:
@@ -71,10 +87,8 @@ def _harm(quantizer: Quantizer, few: Yardstick, layer: Layer) -> float:
     return few.measure(quantizer.quantize(others).SerializeToString()).displacement
 
 
-def _most_given_back(order: Sequence[Layer]) -> int:
-    """Return how many of the first layers may stay float."""
+def _as_many_as_may(order: Sequence[Layer]) -> list[Layer]:
+    """Return as many of the first layers as may stay float."""
     most = MOST_GIVEN_BACK * sum(layer.multiplications for layer in order)
-    count = 0
-    while count < len(order) and sum(layer.multiplications for layer in order[: count + 1]) <= most:
-        count += 1
-    return count
+    sums = accumulate(layer.multiplications for layer in order)
+    return [layer for layer, multiplications in zip(order, sums, strict=True) if multiplications <= most]

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from aae_detect import Detector, ModelError
 from aae_detect.picture_source import read_picture
 from aae_export.displacement import Paired
-from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, holds, order_by_harm
+from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, give_back_orders, holds
 from aae_export.precision import MOST_LOSS, Material, make_precision, same_rank
 from aae_export.quantize import Layer
 from aae_export.separation import put_defects
@@ -196,16 +196,22 @@ def test_as_few_layers_stay_float_as_it_takes() -> None:
     limit = MOST_DISPLACEMENT * (11 / 2) ** 0.5  # of two good pictures in eleven, as `Harmed` has them
     assert (28 * 0.02**2 + 0.3**2) ** 0.5 < limit < (28 * 0.02**2 + 0.3**2 + 0.5**2) ** 0.5
     assert search(fake := Harmed(harms)) == (names[3], names[20], names[7])
-    assert len(fake.tried) <= 1 + 32 + 5, "each layer once, and bisection"
+    assert len(fake.tried) <= 1 + 32 + 2 * 6, "each layer once, and bisection in two orders"
 
 
 def test_what_is_cheap_goes_back_first_and_never_more_than_half() -> None:
-    layers = (Layer("large", "large", 100), Layer("small", "small", 10), Layer("calm", "calm", 10))
+    layers = tuple(Layer(name, name, 10 * count) for name, count in (("large", 10), ("small", 1), ("calm", 11)))
     harms = {"large": 0.5, "small": 0.4, "calm": 0.01}
-    assert [layer.name for layer in order_by_harm(layers, lambda layer: harms[layer.name])] == [
-        "small",
-        "large",
-        "calm",
-    ]
+    orders = [[layer.name for layer in order] for order in give_back_orders(layers, harms)]
+    assert orders == [["small", "large"], ["large", "small"]], "a third would be more than half"
     assert search(Harmed(dict.fromkeys("abcdefgh", 1.0))) == ("a", "b", "c", "d"), "does not help, and goes no further"
     assert search(Harmed({"a": 5.0}, {"a": 1})) == ()
+
+
+def test_one_large_layer_that_does_the_harm_goes_alone() -> None:
+    """By harm for each multiplication, all the small ones would have to go before it."""
+    small = {f"small {number}": 0.05 for number in range(12)}
+    counts = dict.fromkeys(small, 1) | {"large": 1000, "calm": 2000}
+    assert search(Harmed(small | {"large": 0.6, "calm": 0.0}, counts)) == ("large",)
+    harms = dict.fromkeys(small, 0.3) | {"large": 0.46, "calm": 0.0}
+    assert search(Harmed(harms, counts)) == tuple(small), "nor does it go where the small ones suffice"
