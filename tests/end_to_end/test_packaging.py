@@ -166,7 +166,8 @@ def test_all_that_is_imported_is_declared(folder: str, extras: list[str]) -> Non
         declared.add("opencv-python-headless")  # the set-up exchanges one for the other
     homes = packages_distributions()
     # Scripts stand beside each other, and their tests put their folder into the path.
-    own = {path.stem for path in [*(ROOT / folder).rglob("*.py"), *(ROOT / "scripts").iterdir()]}
+    beside = [*(ROOT / "scripts").iterdir(), *(ROOT / "benchmarks").glob("*.py")]
+    own = {path.stem for path in [*(ROOT / folder).rglob("*.py"), *beside]}
     # What runs under the system's Python imports what Debian's packages bring; its tests skip without them.
     system = imported_names(ROOT / "tests" / "servers")
     undeclared = {
