@@ -41,7 +41,7 @@ class Material:
     """Pictures at the model's input size, HxWx3 uint8 BGR."""
 
     shown: Sequence[NDArray[np.uint8]]
-    """Good ones to take ranges from: the run's select pictures."""
+    """Good ones to take ranges from, and to choose float layers by: the run's select pictures."""
 
     held_back: Sequence[NDArray[np.uint8]]
     """Good ones for the threshold and for what it finds: the calibrate pictures."""
