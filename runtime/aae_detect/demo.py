@@ -29,6 +29,9 @@ _SPEED = 32.0
 """How far the belt moves from frame to frame, in pixels of a 640x480 picture."""
 
 _SPACING = 420.0
+_SPRITES = 6
+"""Parts that are kept drawn; more than any frame shows, and at 1080p each takes 5 MB."""
+
 _FIRST_X = 130.0
 
 
@@ -89,7 +92,7 @@ class DemoCamera(FrameSource):
         self.counter = counter
         self._scale = min(height / 480, width / 640)
         self._belt = Belt(seed, size_hw, self._scale, noise)
-        self._sprite = lru_cache(maxsize=16)(self._draw_part)
+        self._sprite = lru_cache(maxsize=_SPRITES)(self._draw_part)
         self._next = 0
         self._started: float | None = None
         self._closed = threading.Event()

@@ -38,6 +38,16 @@ def test_a_long_run_judges_every_frame(engine: ModuleType, monkeypatch: pytest.M
     assert 20 < row["mib"]["start"] <= row["mib"]["max"] < 2000
 
 
+def test_a_network_camera_is_weighed_with_its_capture_process(
+    engine: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_LOOK_S", 1.0)
+    monkeypatch.setattr(engine, "_WEIGHINGS", 4)
+    if own_and_children_mib()[0] is None:
+        pytest.skip("the system does not tell what processes hold")
+    assert 60 < engine.measure_memory(MODEL)["mib"] < 1000
+
+
 def test_rows_are_added_to_a_file_and_say_what_they_are_of(tmp_path: Path) -> None:
     target = tmp_path / "engine.json"
     target.write_text(json.dumps({"parts": {"memory": {"mib": 1.0}}}))
