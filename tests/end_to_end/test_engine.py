@@ -35,7 +35,9 @@ def test_a_long_run_judges_every_frame(engine: ModuleType, monkeypatch: pytest.M
     monkeypatch.setattr(engine, "_LOOK_S", 0.05)
     row = engine.measure_soak(MODEL, frames=400)
     assert row["frames"] == 400
-    assert 20 < row["mib"]["start"] <= row["mib"]["max"] < 2000
+    # So short a run is weighed from its first moment on, when next to nothing is loaded.
+    assert 0 < row["mib"]["start"] <= row["mib"]["max"]
+    assert 50 < row["mib"]["max"] < 2000
 
 
 def test_a_network_camera_is_weighed_with_its_capture_process(
