@@ -16,7 +16,10 @@ def held_mib(pids: Sequence[int]) -> float | None:
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
         except OSError:
             return None
-        total_kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        found = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")]
+        if not found:  # it has just ended
+            return None
+        total_kib += found[0]
     return round(total_kib / 1024, 2)
 
 
