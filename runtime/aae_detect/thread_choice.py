@@ -23,8 +23,6 @@ from aae_detect.model_file import ModelFile
 from aae_detect.session import open_session
 from aae_detect.whole_file import replace_file
 
-AUTO_THREADS = "auto"
-
 _TURNS, _RUNS, _WARMUP = 5, 6, 3
 """Every number of threads is measured in turns, so that what else the machine does hits all alike."""
 
