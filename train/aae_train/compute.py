@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -50,3 +51,8 @@ def to_pictures(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Take (N, H, W, 3) uint8 BGR to (N, 3, H, W) float32 in [-1, 1], channels last in memory."""
     pictures = torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2)
     return pictures.float().div_(127.5).sub_(1.0)
+
+
+def shrunk(pictures: Tensor, step: int) -> Tensor:
+    """Take (N, C, H, W) to the means of step x step pixels, (N, C, H / step, W / step)."""
+    return F.avg_pool2d(pictures, step) if step > 1 else pictures

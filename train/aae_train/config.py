@@ -12,7 +12,7 @@ from aae_detect.preprocess import BITS
 from aae_detect.prior import Prior, parse_prior
 from aae_detect.spec import FITS, Fit
 from aae_train.losses import ADVERSARIAL_LOSSES, AdversarialLoss
-from aae_train.networks import CODE_STEP
+from aae_train.networks import CODE_STEP, LARGE, LARGE_PX, SMALL, Layout
 from aae_train.posterior import ENCODERS, EncoderKind
 
 Head = Literal["unet", "none"]
@@ -212,6 +212,22 @@ class TrainConfig:
             return self.latent_channels, self.input_hw[0] // CODE_STEP, self.input_hw[1] // CODE_STEP
         assert self.latent is not None  # filled in when this was made
         return int(self.latent), 1, 1
+
+    @property
+    def layout(self) -> Layout:
+        """How the networks shrink pictures and grow them: the fast way where pictures are large and codes have places.
+
+        A vector's drawing has to hang together, and a discriminator of pictures sees every pixel of it.
+        """
+        shorter = min(self.input_hw) if self.tile is None else self.tile
+        places = self.latent == GRID and self.model in TILE_MODELS
+        return LARGE if places and shorter >= LARGE_PX else SMALL
+
+    @property
+    def drawn_hw(self) -> tuple[int, int]:
+        """Height and width of what a decoder draws."""
+        step = self.layout.drawing_step
+        return self.input_hw[0] // step, self.input_hw[1] // step
 
     @property
     def latent_dim(self) -> int:

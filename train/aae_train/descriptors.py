@@ -17,16 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aae_detect._opencv import cv2
-from aae_train.compute import to_pictures
+from aae_train.compute import shrunk, to_pictures
 
 _CHUNK = 16
 LEVELS = 4
 """Of the pyramid; each halves the resolution."""
 
-SIGNED_FROM = 2
-"""First level whose derivatives also count with their sign; on finer ones the mean of a place is next to nothing."""
+DERIVATIVES = 7
+FINEST = DERIVATIVES
+"""The first descriptors, which only a picture in its full size has."""
 
-CHANNELS = LEVELS * 7 + (LEVELS - SIGNED_FROM) * 5 + 3
+SIGNED, SIGNED_LEVELS = 5, 2
+"""Derivatives that also count with their sign, and the coarsest levels where they do; on finer ones the mean of a
+place is next to nothing."""
+
+CHANNELS = LEVELS * DERIVATIVES + SIGNED_LEVELS * SIGNED + 3
 
 _BLOCK = 16
 """Seven pairs, and two planes of nothing: ONNX Runtime keeps blocks of 16 channels in its own layout."""
@@ -43,12 +48,10 @@ class Descriptors(nn.Module):
     difference the signed mean, and an edge CPU takes convolution, rectifier and mean of such blocks in its stride.
     """
 
-    light: Tensor
-    halve: Tensor
     first: Tensor
     derivatives: Tensor
-    colours: Tensor
-    smooth: Tensor
+    halve: Tensor
+    opponents: Tensor
     mix: Tensor
 
     def __init__(self, step: int = 16) -> None:
@@ -62,24 +65,18 @@ class Descriptors(nn.Module):
         # Lightness, and blue and red against the rest; of BGR.
         opponents = torch.tensor([[0.114, 0.587, 0.299], [0.5, -0.25, -0.25], [-0.25, -0.25, 0.5]])
         line = torch.tensor([1.0, 2.0, 1.0]) / 4
-        # Every other pixel of what `smooth` and the mean of two make.
-        wider = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        halve = torch.outer(wider, wider)[None, None]
         slope, bend = torch.tensor([-1.0, 0.0, 1.0]) / 2, torch.tensor([1.0, -2.0, 1.0])
         dx, dy = torch.outer(line, slope), torch.outer(slope, line)
         diagonals = [(dx + dy) / 2**0.5, (dx - dy) / 2**0.5]
         second = [torch.outer(line, bend), torch.outer(bend, line), 2 * torch.outer(slope, slope)]
         derivatives = torch.stack([dx, dy, *second, *diagonals])[:, None]
-        pairs = torch.cat([derivatives, -derivatives, torch.zeros(_BLOCK - 14, 1, 3, 3)])
+        pairs = torch.cat([derivatives, -derivatives, torch.zeros(_BLOCK - 2 * DERIVATIVES, 1, 3, 3)])
         of_light = opponents[0][None, :, None, None]
-        mean = torch.full((step, step), 1 / step**2)
         for name, kernels in (
-            ("light", halve * of_light),
-            ("halve", halve),
-            ("first", F.pad(pairs, (0, 1, 0, 1)) * of_light),
+            ("first", pairs * of_light),
             ("derivatives", pairs),
-            ("colours", opponents[:, :, None, None] * mean),
-            ("smooth", torch.outer(line, line)[None, None]),
+            ("halve", torch.full((1, 1, 2, 2), 0.25)),
+            ("opponents", opponents[:, :, None, None]),
             ("mix", _mixture()),
         ):
             self.register_buffer(name, kernels, persistent=False)
@@ -91,49 +88,57 @@ class Descriptors(nn.Module):
             picture: (N, 3, H, W), BGR in [-1, 1], sides multiples of `step`.
 
         Returns:
-            (N, CHANNELS, H / step, W / step) float32: for each level seven logarithms of energies and, on the
-            coarse ones, five signed means; then three colours.
+            (N, CHANNELS, H / step, W / step) float32: seven logarithms of energies for each level from the finest,
+            five signed means for each of the coarse ones, and three colours.
         """
         # A mean of energies needs no more than every other pixel of the finest level, where most of the time goes.
-        padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
-        pooled = [self._pool(F.conv2d(padded, self.first, stride=2), 1)]
-        lightness = F.conv2d(padded, self.light, stride=2)
+        finest = F.conv2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), self.first, stride=2)
+        # The mean of four pixels in one go with what is made of it: nothing in the full size need be kept.
+        lightness = F.conv2d(picture, self.opponents[:1] * self.halve, stride=2)
+        return self._measure([self._pool(finest, 1), *self._pyramid(lightness)], picture, self.step)
+
+    def coarser(self, halved: Tensor) -> Tensor:
+        """Describe pictures of which only half the size is there: all but the `FINEST` first descriptors.
+
+        Args:
+            halved: (N, 3, H / 2, W / 2).
+        """
+        return self._measure(self._pyramid(F.conv2d(halved, self.opponents[:1])), halved, self.step // 2)
+
+    def _pyramid(self, lightness: Tensor) -> list[Tensor]:
+        """Take the derivatives of all levels but the finest to the grid, from lightness in half the size."""
+        pooled = []
         for level in range(1, LEVELS):
             padded = F.pad(lightness, (1, 1, 1, 1), mode="replicate")
             pooled.append(self._pool(F.conv2d(padded, self.derivatives), level))
             if level < LEVELS - 1:
-                lightness = F.conv2d(padded, self.halve, stride=2)
-        colours = self._share(F.conv2d(picture, self.colours, stride=self.step))
-        mixed = F.conv2d(self._share(torch.cat(pooled, dim=1)), self.mix)
-        energies = torch.log(mixed[:, : LEVELS * 7].clamp_min(0.0) + _ENERGY_FLOOR)
-        signed = mixed[:, LEVELS * 7 :]
-        found = []
-        for level in range(LEVELS):
-            found.append(energies[:, level * 7 : (level + 1) * 7])
-            if (coarse := level - SIGNED_FROM) >= 0:
-                found.append(signed[:, coarse * 5 : (coarse + 1) * 5])
-        return torch.cat([*found, colours], dim=1)
+                # Not a pooling layer: of few channels, ONNX Runtime convolves several times faster than it pools.
+                lightness = F.conv2d(lightness, self.halve, stride=2)
+        return pooled
 
     def _pool(self, derived: Tensor, level: int) -> Tensor:
         """Take planes of the resolution of a level to the grid, rectified."""
-        side = self.step >> level
-        return F.avg_pool2d(derived.relu(), side) if side > 1 else derived.relu()
+        return shrunk(derived.relu(), self.step >> level)
 
-    def _share(self, places: Tensor) -> Tensor:
-        """Let each place see a little of its neighbours."""
-        kernel = self.smooth.expand(places.shape[1], 1, 3, 3)
-        return F.conv2d(F.pad(places, (1, 1, 1, 1), mode="replicate"), kernel, groups=places.shape[1])
+    def _measure(self, pooled: list[Tensor], picture: Tensor, step: int) -> Tensor:
+        """Make descriptors of the pairs of the coarsest levels, as many as there are, and of a picture's colours."""
+        energies = len(pooled) * DERIVATIVES
+        missing = LEVELS - len(pooled)
+        mixed = F.conv2d(torch.cat(pooled, dim=1), self.mix[missing * DERIVATIVES :, missing * _BLOCK :])
+        logarithms = torch.log(mixed[:, :energies].clamp_min(0.0) + _ENERGY_FLOOR)
+        colours = F.conv2d(picture, self.opponents.expand(3, 3, step, step) / step**2, stride=step)
+        return torch.cat([logarithms, mixed[:, energies:], colours], dim=1)
 
 
 def _mixture() -> Tensor:
     """Make the 1x1 kernels that take all levels' pairs to energies, and then the coarse ones' to signed means."""
     rows = []
-    for level, number in itertools.product(range(LEVELS), range(7)):
+    for level, number in itertools.product(range(LEVELS), range(DERIVATIVES)):
         rows.append(torch.zeros(LEVELS * _BLOCK))
-        rows[-1][[level * _BLOCK + number, level * _BLOCK + number + 7]] = 1.0
-    for level, number in itertools.product(range(SIGNED_FROM, LEVELS), range(5)):
+        rows[-1][[level * _BLOCK + number, level * _BLOCK + number + DERIVATIVES]] = 1.0
+    for level, number in itertools.product(range(LEVELS - SIGNED_LEVELS, LEVELS), range(SIGNED)):
         rows.append(torch.zeros(LEVELS * _BLOCK))
-        rows[-1][level * _BLOCK + number], rows[-1][level * _BLOCK + number + 7] = 1.0, -1.0
+        rows[-1][level * _BLOCK + number], rows[-1][level * _BLOCK + number + DERIVATIVES] = 1.0, -1.0
     return torch.stack(rows)[:, :, None, None]
 
 

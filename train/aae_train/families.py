@@ -27,10 +27,11 @@ _CODE_WIDTH = 256
 def make_model(config: TrainConfig) -> GenerativeModel:
     """Make the networks that a run trains, as `config.model` names them."""
     chw = config.latent_chw
-    trunk, channels = encoder_trunk(config.input_hw, "grid" if config.latent == GRID else "vector")
+    layout = config.layout
+    trunk, channels = encoder_trunk(layout, config.input_hw, "grid" if config.latent == GRID else "vector")
     assert config.encoder is not None  # TrainConfig fills it in
     encoder = Encoder(trunk, make_posterior(config.encoder, channels, chw))
-    decoder = Decoder(chw, decoder_trunk(chw, config.input_hw, config.latent == GRID))
+    decoder = Decoder(chw, decoder_trunk(layout, chw, config.input_hw, config.latent == GRID))
     match config.model:
         case "vae":
             return VariationalAutoencoder(encoder, decoder)

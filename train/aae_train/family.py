@@ -41,7 +41,7 @@ class Pictures:
     """(B, 3, H, W) in [-1, 1]: what an encoder sees, some with synthetic defects."""
 
     clean: Tensor
-    """(B, 3, H, W) in [-1, 1]: the good pictures, what a decoder has to draw."""
+    """(B, 3, H / step, W / step) in [-1, 1]: the good pictures, what a decoder has to draw, in the size that it draws."""
 
     mask: Tensor | None = None
     """(B, H, W) uint8: above 0 where `shown` has a defect; None where examples are vectors."""
@@ -73,12 +73,12 @@ class GenerativeModel(nn.Module, ABC):
         """Teach every player of a phase once."""
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Redraw pictures (B, 3, H, W) in [-1, 1], without noise: what detection does."""
+        """Redraw pictures (B, 3, H, W) in [-1, 1], without noise, in the decoder's size: what detection does."""
         drawing: Tensor = self.decoder(self.encoder(picture))
         return drawing
 
     def generate(self, prior_sample: Tensor) -> Tensor:
-        """Draw pictures from samples of the prior, (B, P) to (B, 3, H, W)."""
+        """Draw pictures from samples of the prior, (B, P) to (B, 3, H / step, W / step)."""
         drawing: Tensor = self.decoder(prior_sample)
         return drawing
 

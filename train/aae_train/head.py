@@ -15,10 +15,7 @@ from torch import Tensor, nn
 from aae_train.networks import Residual, start_layer
 
 WIDTHS = (32, 64, 96)
-"""Channels at 1/4, 1/8 and 1/16 of the input size."""
-
-STEM = 16
-"""Channels at 1/2, where an edge CPU spends its time."""
+"""Channels at 1/4, 1/8 and 1/16 of the input size. Nothing is finer: there an edge CPU spends its time."""
 
 _START_LOGIT = -3.0
 """Defects are rare: a head that starts by finding them everywhere spends its first steps on unlearning that."""
@@ -48,7 +45,9 @@ class Head(nn.Module):
         """
         super().__init__()
         fine, middle, coarse = WIDTHS
-        self.stem = nn.Sequential(_conv(6, STEM), nn.ReLU(), _conv(STEM, fine), nn.ReLU(), *_deeper(fine))
+        self.read = start_layer(nn.Conv2d(3, fine, 6, stride=4, padding=2), 1.0)
+        self.compare = start_layer(nn.Conv2d(3, fine, 3, stride=2, padding=1, bias=False), 1.0)
+        self.stem = nn.Sequential(nn.ReLU(), *_deeper(fine))
         self.down = _conv(fine, middle)
         self.beside = start_layer(nn.Conv2d(2 * channels, middle, 1), 2.0)
         self.seen = nn.Sequential(nn.ReLU(), *_deeper(middle))
@@ -61,24 +60,33 @@ class Head(nn.Module):
         assert isinstance(last, nn.Conv2d) and last.bias is not None  # made in the line before
         nn.init.constant_(last.bias, _START_LOGIT)
 
-    def forward(self, picture: Tensor, difference: Tensor, seen: Tensor, lacking: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, drawn: Tensor, seen: Tensor, lacking: Tensor) -> Tensor:
         """Mark defects.
 
         Args:
             picture: (N, 3, H, W) in [-1, 1].
-            difference: The same shape: picture less what the part should look like.
+            drawn: (N, 3, H/2, W/2): what the part should look like.
             seen: (N, C, H/8, W/8), deviations of the picture's descriptors, about unit variance on good pictures.
-            lacking: The same shape: those deviations less the drawing's.
+            lacking: The same shape: what of those deviations the drawing lacks.
 
         Returns:
             (N, 1, H/4, W/4) logits.
         """
-        fine = self.stem(torch.cat([picture, _GAIN * difference], dim=1))
+        fine = self.stem(self._read_difference(picture) - self.compare(_GAIN * drawn))
         deviations = _DEVIATION * torch.cat([seen, lacking], dim=1).clamp(-_REACH, _REACH)
         middle = self.seen(self.down(fine) + self.beside(deviations))
         middle = self.joined(self.up_coarse(self.bottom(middle)) + middle)
         logits: Tensor = self.out(self.up_middle(middle) + fine)
         return logits
+
+    def _read_difference(self, picture: Tensor) -> Tensor:
+        """Read a picture, and its half of what `compare` sees of picture less drawing, in one convolution.
+
+        A mean of 2x2 pixels and then 3x3 with a step of 2 is 6x6 with a step of 4.
+        """
+        spread = F.interpolate(self.compare.weight, scale_factor=2, mode="nearest") / 4
+        weight = self.read.weight + _GAIN * spread
+        return F.conv2d(picture, weight, self.read.bias, self.read.stride, self.read.padding)
 
 
 def head_loss(logits: Tensor, mask: Tensor) -> Tensor:

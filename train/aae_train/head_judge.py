@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae_train.compute import shrunk
 from aae_train.config import TrainConfig
-from aae_train.descriptors import CHANNELS, Descriptors
+from aae_train.descriptors import CHANNELS, FINEST, Descriptors
 from aae_train.evidence_statistics import Statistics, fit_tails
 from aae_train.family import Losses, Pictures
 from aae_train.head import Head, head_loss
@@ -77,9 +78,9 @@ class HeadJudge(Judge):
     def step(self, pictures: Pictures, drawn: Tensor, players: Players) -> Losses:
         """Teach the head once."""
         with torch.no_grad():
-            seen, lacking = self._deviations(pictures.shown, drawn)
+            drawn, seen, lacking = self._compare(pictures.shown, drawn)
         with players.autocast():
-            logits = self.head(pictures.shown, pictures.shown - drawn, seen, lacking)
+            logits = self.head(pictures.shown, drawn, seen, lacking)
         assert pictures.mask is not None  # vectors have none, and no judge either
         loss = head_loss(logits.float(), pictures.mask)
         players.descend("head", loss)
@@ -87,11 +88,11 @@ class HeadJudge(Judge):
 
     def evidence(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Measure distances of places and logits of the head, (N, 2, H/4, W/4)."""
-        seen, lacking = self._deviations(picture, drawn)
+        drawn, seen, lacking = self._compare(picture, drawn)
         # Twice the size, linearly between the places: a transposed convolution, which every runtime has.
         distances = F.pad(self.places.distances(seen), (1, 1, 1, 1), mode="replicate")
         distances = F.conv_transpose2d(distances, self.enlarge, stride=2, padding=3)
-        logits = self.head(picture, picture - drawn, seen, lacking)
+        logits = self.head(picture, drawn, seen, lacking)
         return blurred(torch.cat([distances, logits], dim=1), self.blur)
 
     def standards(self, evidence: NDArray[np.float32]) -> Statistics:
@@ -105,7 +106,14 @@ class HeadJudge(Judge):
         places = places.clamp_max(ALARM) + torch.log1p((places - ALARM).clamp_min(0.0))
         return places + HEAD_WEIGHT * head
 
-    def _deviations(self, picture: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Find how far a picture's places lie from what is usual there, and from the drawing's places."""
-        seen = self.places(self.describe(picture))
-        return seen, seen - self.places(self.describe(drawn))
+    def _compare(self, picture: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Find how far a picture's places lie from what is usual there, and from the drawing's.
+
+        Returns:
+            The drawing in half the picture's size, even where there is more of it: it is smoother anyway; and the two
+            kinds of deviations that a head looks at.
+        """
+        drawn = shrunk(drawn, 2 * drawn.shape[2] // picture.shape[2])
+        described = self.describe(picture)
+        lacking = self.places.whiten(described[:, FINEST:] - self.describe.coarser(drawn))
+        return drawn, self.places(described), lacking

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aae_train.compute import shrunk
 from aae_train.config import TrainConfig
 from aae_train.evidence_statistics import Statistics, fit_places
 from aae_train.family import Losses, Pictures
@@ -45,7 +46,7 @@ class Judge(nn.Module, ABC):
         return {}
 
     def step(self, pictures: Pictures, drawn: Tensor, players: Players) -> Losses:
-        """Teach every player once; `drawn` (B, 3, H, W) carries no gradient."""
+        """Teach every player once; `drawn`, as in `evidence`, carries no gradient."""
         return {}
 
     @abstractmethod
@@ -54,7 +55,7 @@ class Judge(nn.Module, ABC):
 
         Args:
             picture: (N, 3, H, W) in [-1, 1].
-            drawn: The same shape and range.
+            drawn: The same range; the same size, or half of it.
 
         Returns:
             (N, K, H/4, W/4), K kinds of evidence.
@@ -91,9 +92,10 @@ class DrawingJudge(Judge):
 
     def evidence(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Measure detail and shift, (N, 2, H/4, W/4)."""
-        difference = picture - drawn
-        detail = F.avg_pool2d(difference.square().mean(dim=1, keepdim=True), CELL).sqrt()
-        shift = F.avg_pool2d(difference, CELL).abs().mean(dim=1, keepdim=True)
+        step = picture.shape[2] // drawn.shape[2]
+        difference = shrunk(picture, step) - drawn
+        detail = F.avg_pool2d(difference.square().mean(dim=1, keepdim=True), CELL // step).sqrt()
+        shift = F.avg_pool2d(difference, CELL // step).abs().mean(dim=1, keepdim=True)
         return blurred(torch.cat([detail, shift], dim=1), self.blur)
 
     def standards(self, evidence: NDArray[np.float32]) -> Statistics:

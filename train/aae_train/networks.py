@@ -1,8 +1,9 @@
 """The networks for pictures: encoder, decoder, and the discriminators of codes and of pictures.
 
 No layer normalises over a batch: statistics of a batch would differ between processes, and would change with the batch
-size. Few channels stand at high resolution, because that is where an edge CPU spends its time; the decoder grows by 2x2
-transposed convolutions, which ONNX Runtime runs faster than resize + convolution.
+size. An edge CPU spends its time at high resolution, so large pictures are read in steps of 4 pixels and drawn in half
+their size, which loses little: what comes out of a narrow code is smooth. Channels come in blocks of 16, as ONNX Runtime
+keeps them. The decoder grows by 2x2 transposed convolutions, which ONNX Runtime runs faster than resize + convolution.
 
 A code is (L, h, w): L numbers for each place of a grid. A vector code is a grid of one place; it goes through a dense
 layer on either side, and what it draws hangs together over the whole picture, where a grid only remembers locally.
@@ -10,16 +11,38 @@ layer on either side, and what it draws hangs together over the whole picture, w
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
 from aae_train.posterior import Posterior
 
-WIDTHS = (24, 48, 80, 112)
-"""Channels at 1/2, 1/4, 1/8 and 1/16 of the input size."""
+@dataclass(frozen=True)
+class Layout:
+    """How an encoder shrinks a picture, and a decoder grows it."""
 
-CODE_STEP: int = 2 ** len(WIDTHS)
+    reading_step: int
+    """Pixels from one place to the next that the first layer looks at: 2 or 4."""
+
+    widths: tuple[int, ...]
+    """Channels of each resolution from there on, each half of the one before; the last is that of a code."""
+
+    @property
+    def drawing_step(self) -> int:
+        """Pixels of a picture to one of its drawing."""
+        return self.reading_step // 2
+
+
+LARGE = Layout(4, (32, 64, 96))
+SMALL = Layout(2, (24, 48, 80, 112))
+"""For pictures of which half a pattern fits into 4x4 pixels; and for whoever runs on no device."""
+
+LARGE_PX = 128
+"""Shorter side from which pictures are large."""
+
+CODE_STEP = 16
 """Input pixels a side of one place of a grid code. Coarser codes (32) take several times as long to learn parts that
 move: after 700 steps holes were still missing that a code of 16 draws after 500."""
 
@@ -90,7 +113,7 @@ class Decoder(nn.Module):
 
         Args:
             latent_chw: Shape of a code.
-            trunk: (B, L, h, w) to (B, 3, H, W).
+            trunk: (B, L, h, w) to pictures.
         """
         super().__init__()
         self.latent_chw = latent_chw
@@ -103,7 +126,8 @@ class Decoder(nn.Module):
             latent: (B, L * h * w).
 
         Returns:
-            (B, 3, H, W), BGR, around [-1, 1]; not clamped, so that a gradient reaches every pixel.
+            (B, 3, H / step, W / step), BGR, around [-1, 1]; not clamped, so that a gradient reaches every pixel. The
+            step is that of the layout, 1 or 2.
         """
         picture: Tensor = self.trunk(latent.view(-1, *self.latent_chw))
         return picture
@@ -149,16 +173,24 @@ class PictureDiscriminator(nn.Module):
         return logits
 
 
-def encoder_trunk(input_hw: tuple[int, int], to: Literal["grid", "vector"]) -> tuple[nn.Sequential, int]:
+def encoder_trunk(
+    layout: Layout, input_hw: tuple[int, int], to: Literal["grid", "vector"]
+) -> tuple[nn.Sequential, int]:
     """Make the trunk of an encoder; returns it and the channels of its features."""
-    layers = _shrinking(nn.ReLU())
+    layers = _shrinking(layout, nn.ReLU())
     if to == "grid":
-        return nn.Sequential(*layers), WIDTHS[-1]
-    return nn.Sequential(*layers, *_dense(input_hw, nn.ReLU()), nn.Unflatten(1, (_DENSE, 1, 1))), _DENSE
+        return nn.Sequential(*layers), layout.widths[-1]
+    return nn.Sequential(*layers, *_dense(layout, input_hw, nn.ReLU()), nn.Unflatten(1, (_DENSE, 1, 1))), _DENSE
 
 
-def decoder_trunk(latent_chw: tuple[int, int, int], input_hw: tuple[int, int], grid: bool) -> nn.Sequential:
-    """Make the trunk of a decoder, for a grid of the input's size over 16, or for a vector."""
+def decoder_trunk(
+    layout: Layout, latent_chw: tuple[int, int, int], input_hw: tuple[int, int], grid: bool
+) -> nn.Sequential:
+    """Make the trunk of a decoder, for a grid of the input's size over 16, or for a vector.
+
+    It draws in the input's size over `layout.drawing_step`.
+    """
+    widths = layout.widths
     if not grid:
         height, width = _narrow_hw(input_hw)
         entry: list[nn.Module] = [
@@ -166,44 +198,49 @@ def decoder_trunk(latent_chw: tuple[int, int, int], input_hw: tuple[int, int], g
             start_layer(nn.Linear(latent_chw[0], _NARROW * height * width), 2.0),
             nn.ReLU(),
             nn.Unflatten(1, (_NARROW, height, width)),
-            start_layer(nn.ConvTranspose2d(_NARROW, WIDTHS[-1], 2, stride=2), 2.0),
+            start_layer(nn.ConvTranspose2d(_NARROW, widths[-1], 2, stride=2), 2.0),
             nn.ReLU(),
         ]
     else:
-        entry = [start_layer(nn.Conv2d(latent_chw[0], WIDTHS[-1], 1), 2.0), nn.ReLU()]
+        entry = [start_layer(nn.Conv2d(latent_chw[0], widths[-1], 1), 2.0), nn.ReLU()]
     layers = [*entry]
     for _ in range(_DEEP):
-        layers += [Residual(WIDTHS[-1]), nn.ReLU()]
-    for level in range(len(WIDTHS) - 1, 0, -1):
-        width = WIDTHS[level - 1]
-        layers += [start_layer(nn.ConvTranspose2d(WIDTHS[level], width, 2, stride=2), 2.0), nn.ReLU()]
-        layers += [Residual(width), nn.ReLU()]
-    return nn.Sequential(*layers, start_layer(nn.ConvTranspose2d(WIDTHS[0], 3, 2, stride=2), 1.0))
+        layers += [Residual(widths[-1]), nn.ReLU()]
+    for finer, coarser in reversed(list(itertools.pairwise(widths))):
+        layers += [start_layer(nn.ConvTranspose2d(coarser, finer, 2, stride=2), 2.0), nn.ReLU()]
+        layers += [Residual(finer), nn.ReLU()]
+    return nn.Sequential(*layers, start_layer(nn.ConvTranspose2d(widths[0], 3, 2, stride=2), 1.0))
 
 
 def picture_discriminator(input_hw: tuple[int, int]) -> PictureDiscriminator:
     """Make a discriminator of pictures; its features are what the last hidden layer sees."""
-    features = nn.Sequential(*_shrinking(nn.LeakyReLU(0.2)), *_dense(input_hw, nn.LeakyReLU(0.2)))
+    features = nn.Sequential(*_shrinking(SMALL, nn.LeakyReLU(0.2)), *_dense(SMALL, input_hw, nn.LeakyReLU(0.2)))
     return PictureDiscriminator(features, start_layer(nn.Linear(_DENSE, 1), 1.0))
 
 
-def _shrinking(activation: nn.Module) -> list[nn.Module]:
-    """(B, 3, H, W) to (B, 112, H/16, W/16)."""
-    layers: list[nn.Module] = []
-    previous = 3
-    for level, width in enumerate(WIDTHS):
-        layers += [start_layer(nn.Conv2d(previous, width, 3, stride=2, padding=1), 2.0), activation]
-        for _ in range(_DEEP if level == len(WIDTHS) - 1 else level // 2):
-            layers += [Residual(width), activation]
-        previous = width
+def _shrinking(layout: Layout, activation: nn.Module) -> list[nn.Module]:
+    """(B, 3, H, W) to (B, widths[-1], H/16, W/16)."""
+    widths = layout.widths
+    layers: list[nn.Module] = [_reading(layout), activation]
+    for level, (finer, coarser) in enumerate(itertools.pairwise(widths), start=1):
+        layers += [start_layer(nn.Conv2d(finer, coarser, 3, stride=2, padding=1), 2.0), activation]
+        for _ in range(_DEEP if level == len(widths) - 1 else level // 2):
+            layers += [Residual(coarser), activation]
     return layers
 
 
-def _dense(input_hw: tuple[int, int], activation: nn.Module) -> list[nn.Module]:
-    """(B, 112, H/16, W/16) to (B, 128)."""
+def _reading(layout: Layout) -> nn.Module:
+    """Make the layer that sees pixels; what it sees overlaps, so that no edge falls between two places."""
+    step = layout.reading_step
+    size = 6 if step == 4 else 3
+    return start_layer(nn.Conv2d(3, layout.widths[0], size, stride=step, padding=1), 2.0)
+
+
+def _dense(layout: Layout, input_hw: tuple[int, int], activation: nn.Module) -> list[nn.Module]:
+    """(B, widths[-1], H/16, W/16) to (B, 128)."""
     height, width = _narrow_hw(input_hw)
     return [
-        start_layer(nn.Conv2d(WIDTHS[-1], _NARROW, 3, stride=2, padding=1), 2.0),
+        start_layer(nn.Conv2d(layout.widths[-1], _NARROW, 3, stride=2, padding=1), 2.0),
         activation,
         nn.Flatten(),
         start_layer(nn.Linear(_NARROW * height * width, _DENSE), 2.0),
@@ -223,7 +260,8 @@ def start_layer(layer: _Layer, gain: float) -> nn.Module:
     # Each output pixel of a 2x2 stride-2 transposed convolution sees one input pixel; torch's own fan-in differs.
     fan_in = layer.in_channels if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].numel()
     nn.init.normal_(layer.weight, std=(gain / fan_in) ** 0.5)
-    nn.init.zeros_(_bias(layer))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 

@@ -93,8 +93,11 @@ class PlaceGaussians(nn.Module):
         Returns:
             (N, C, h, w) deviations from the mean of the place, whitened over all places.
         """
-        away = descriptors - self.mean - self._offset(descriptors)
-        return F.conv2d(away, self.whitening[:, :, None, None])
+        return self.whiten(descriptors - self.mean - self._offset(descriptors))
+
+    def whiten(self, away: Tensor) -> Tensor:
+        """Whiten distances from anything (N, K, h, w), of the last K descriptors; the others' are nothing."""
+        return F.conv2d(away, self.whitening[:, -away.shape[1] :, None, None])
 
     def distances(self, deviations: Tensor) -> Tensor:
         """Measure deviations (N, C, h, w) by how far each place varies in each direction.
@@ -114,15 +117,13 @@ class PlaceGaussians(nn.Module):
     def _offset(self, descriptors: Tensor) -> Tensor:
         """Find by how much a picture as a whole lies off the means, (N, C, 1, 1).
 
-        A mean that counts no place for more than `_BOUND` scales (Huber, 1964), in two steps from the plain one: a
-        strong defect would otherwise make the good places look odd, in the other direction.
+        A mean that counts no place for more than `_BOUND` scales (Huber, 1964), in a step from the plain one: a strong
+        defect would otherwise make the good places look odd, in the other direction. A second step changes nothing.
         """
         away = descriptors - self.mean
         bound = _BOUND * self.scale
         offset = away.mean(dim=(2, 3), keepdim=True)
-        for _ in range(2):
-            offset = offset + torch.maximum(torch.minimum(away - offset, bound), -bound).mean(dim=(2, 3), keepdim=True)
-        return offset
+        return offset + torch.maximum(torch.minimum(away - offset, bound), -bound).mean(dim=(2, 3), keepdim=True)
 
     def _blocks(self, cells: Tensor) -> Tensor:
         """Gather (N, h, w, K) by covariance: (blocks, N * step * step, K)."""

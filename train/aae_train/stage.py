@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aae_detect.prior import Prior
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
-from aae_train.compute import to_pictures
+from aae_train.compute import shrunk, to_pictures
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector
 from aae_train.draw import Draw
@@ -172,7 +172,8 @@ class StageTrainer:
         self.players.set_rate(rate)
         device = self.processes.device
         mask = torch.from_numpy(batch.mask).to(device)
-        pictures = Pictures(to_pictures(batch.input, device), to_pictures(batch.clean, device), mask)
+        clean = shrunk(to_pictures(batch.clean, device), self.config.layout.drawing_step)
+        pictures = Pictures(to_pictures(batch.input, device), clean, mask)
         number = self.stage.number
         draw = Draw(self._prior, self.model.prior_chw, self.config.seed, number, progress.step, self.processes)
         phase = self.phases[progress.phase].name
