@@ -145,6 +145,7 @@ def _spec(trained: TrainedModel, golden: GoldenSample) -> ModelSpec:
     return ModelSpec(
         family=config.model,
         input_hw=config.input_hw,
+        drawing_step=config.layout.drawing_step,
         fit=config.fit,
         map_hw=(config.input_hw[0] // CELL, config.input_hw[1] // CELL),
         colour_scale=colour_scale(threshold.value),

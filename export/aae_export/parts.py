@@ -97,6 +97,7 @@ def _note(part: _Part, trained: TrainedModel) -> dict[str, Any]:
         "latent_chw": part.latent_chw,
         "noise_dim": trained.model.encoder.noise_dim,
         "input_hw": config.input_hw,
+        "drawing_step": config.layout.drawing_step,
         "fit": config.fit,
         "pictures": "uint8 NHWC BGR",
         "weights_sha256": trained.weights_sha256,

@@ -65,7 +65,7 @@ class Detection:
     """Anomaly map as the model gave it, (h, w) of the spec's `map_hw`."""
 
     reconstruction_bgr: NDArray[np.uint8]
-    """What the part should look like, at the model's input size, HxWx3 BGR."""
+    """What the part should look like: the model's whole input, HxWx3 BGR, of the spec's `drawn_hw`."""
 
     placement: Placement
     """Where the frame lay in the model's input."""

@@ -157,7 +157,7 @@ def _check_signature(session: Any, model: ModelFile) -> None:
         "image": ("tensor(uint8)", [height, width, 3]),
         "anomaly_map": ("tensor(float)", list(model.spec.map_hw)),
         "anomaly_score": ("tensor(float)", []),
-        "reconstruction": ("tensor(uint8)", [height, width, 3]),
+        "reconstruction": ("tensor(uint8)", [*model.spec.drawn_hw, 3]),
     }
     for name, port in expected.items():
         if found.get(name) != port:

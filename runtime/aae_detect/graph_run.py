@@ -21,7 +21,7 @@ from aae_detect._onnxruntime import onnxruntime
 OUTPUTS = ("anomaly_map", "reconstruction")
 
 Answers = tuple[NDArray[np.float32], NDArray[np.uint8]]
-"""Maps (N, h, w) and reconstructions (N, H, W, 3) BGR."""
+"""Maps (N, h, w) and reconstructions (N, H / step, W / step, 3) BGR."""
 
 GraphRun = Callable[[NDArray[np.uint8]], Answers]
 """Takes pictures (N, H, W, 3) uint8 BGR at model size; may be called by several threads at once."""

@@ -255,10 +255,12 @@ def _as_frame(detection: Detection, size_hw: tuple[int, int]) -> NDArray[np.uint
     frame_h, frame_w = detection.placement.frame_hw
     ratio_y, ratio_x = size_hw[0] / frame_h, size_hw[1] / frame_w
     x0, y0, x1, y1 = round(left * ratio_x), round(top * ratio_y), round(right * ratio_x), round(bottom * ratio_y)
-    x, y, width, height = detection.placement.inside_xywh
+    drawing = detection.reconstruction_bgr
+    step = detection.placement.input_hw[0] // drawing.shape[0]
+    x, y, width, height = (side // step for side in detection.placement.inside_xywh)
     canvas = np.zeros((*size_hw, 3), np.uint8)
     if x1 > x0 and y1 > y0:
-        inside = detection.reconstruction_bgr[y : y + height, x : x + width]
+        inside = drawing[y : y + max(1, height), x : x + max(1, width)]
         canvas[y0:y1, x0:x1] = resize(inside, (y1 - y0, x1 - x0))
     return canvas
 

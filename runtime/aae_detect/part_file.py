@@ -68,6 +68,9 @@ class PartNote:
     weights_sha256: str
     """SHA-256 of the `model.safetensors` that this was exported from, lower-case hex: parts of one model share it."""
 
+    drawing_step: int = 1
+    """Pixels of `input_hw` to one of what is drawn."""
+
     prior_bank: str = ""
     """Recorded samples of one place of a custom prior, (n, numbers per place) as `pack_bank` writes them."""
 
@@ -92,6 +95,7 @@ class PartNote:
                 ("latent_chw", _whole_numbers(self.latent_chw, 3, 1, MAX_NUMBERS), "not three whole numbers from 1"),
                 ("noise_dim", _whole_numbers((self.noise_dim,), 1, 0, MAX_NUMBERS), f"not 0 to {MAX_NUMBERS}"),
                 ("input_hw", _whole_numbers(self.input_hw, 2, 1, 16384), "not a height and a width, 1 to 16384"),
+                ("drawing_step", _whole_numbers((self.drawing_step,), 1, 1, 16), "not 1 to 16"),
                 ("fit", self.fit in FITS, f"none of {', '.join(FITS)}"),
                 ("pictures", self.pictures == PICTURES, f"not {PICTURES!r}"),
                 ("weights_sha256", _is_sha256(self.weights_sha256), "not a SHA-256 in lower-case hex"),
@@ -111,6 +115,11 @@ class PartNote:
         except (ConfigError, ValueError) as error:
             return [str(error)]
         return []
+
+    @property
+    def drawn_hw(self) -> tuple[int, int]:
+        """Height and width of what is drawn, pixels."""
+        return self.input_hw[0] // self.drawing_step, self.input_hw[1] // self.drawing_step
 
     def make_prior(self) -> Prior:
         """Return the prior that a generator draws from, with its recorded samples where it is a custom one."""

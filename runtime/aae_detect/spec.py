@@ -95,6 +95,9 @@ class ModelSpec:
     colour: str = "BGR"
     """Order of the input's channels."""
 
+    drawing_step: int = 1
+    """Pixels of the input to one of `reconstruction`: what a narrow code draws is smooth, and half the size will do."""
+
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -108,6 +111,9 @@ class ModelSpec:
                 problems.append(f"{name} {height}x{width} lies outside 1 to 16384")
         if not problems and (self.input_hw[0] % self.map_hw[0] or self.input_hw[1] % self.map_hw[1]):
             problems.append(f"map_hw {self.map_hw} does not divide input_hw {self.input_hw}")
+        step = self.drawing_step
+        if step < 1 or self.input_hw[0] % step or self.input_hw[1] % step:
+            problems.append(f"drawing_step {step} does not divide input_hw {self.input_hw}")
         low, high = self.colour_scale
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             problems.append(f"colour_scale {low} to {high} does not rise")
@@ -117,6 +123,11 @@ class ModelSpec:
             problems.append(f"golden score {self.golden.score} is not finite")
         if problems:
             raise ModelError(f"the model's description is wrong: {'; '.join(problems)}; export the model again")
+
+    @property
+    def drawn_hw(self) -> tuple[int, int]:
+        """Height and width of `reconstruction`, pixels."""
+        return self.input_hw[0] // self.drawing_step, self.input_hw[1] // self.drawing_step
 
     def to_json(self) -> str:
         """Return the description as compact JSON, as `from_json` reads it."""

@@ -27,9 +27,9 @@ def good_pictures(count: int, seed: int = 0) -> np.ndarray:
 
 
 def test_logits_come_per_cell_of_4x4_pixels() -> None:
-    picture = torch.zeros(2, 3, *HW)
+    picture, drawn = torch.zeros(2, 3, *HW), torch.zeros(2, 3, HW[0] // 2, HW[1] // 2)
     deviations = torch.zeros(2, CHANNELS, HW[0] // 8, HW[1] // 8)
-    logits = Head(CHANNELS)(picture, picture, deviations, deviations).detach()
+    logits = Head(CHANNELS)(picture, drawn, deviations, deviations).detach()
     assert logits.shape == (2, 1, HW[0] // 4, HW[1] // 4)
     assert float(logits.mean()) < -1  # defects are rare, until learned otherwise
 
@@ -92,8 +92,10 @@ def test_the_places_alone_see_a_texture_that_is_not_there_on_good_pictures() -> 
             judge.evidence(p, p)[:, 0].numpy()
             for p in (to_pictures(fresh, torch.device("cpu")), to_pictures(wrong, torch.device("cpu")))
         )
-    assert after[:, 7:9, 11:13].min() > 1.4 * before.max()
-    assert after[:, :3, :5].max() < 1.2 * before.max()  # far away, good stays good
+    here, far = (slice(None), slice(7, 9), slice(11, 13)), (slice(None), slice(3), slice(5))
+    assert after[here].min() > 1.4 * before[here].max()
+    assert after[here].min(axis=(1, 2)).mean() > before.max(axis=(1, 2)).mean()  # than anywhere on a good picture
+    assert after[far].max() < 1.2 * before.max()  # good stays good
 
 
 def test_witnesses_add_up_and_none_silences_the_other() -> None:
@@ -121,3 +123,18 @@ def test_every_head_gives_evidence_that_statistics_and_judge_make_a_map_of(head:
     maps = detector.judge.combine(torch.from_numpy(standardised))
     assert maps.shape == (9, HW[0] // 4, HW[1] // 4)
     assert bool(torch.isfinite(maps).all())
+
+
+def test_the_head_sees_the_difference_of_picture_and_drawing() -> None:
+    """Its two convolutions are one of the difference in half the size, beside one of the picture."""
+    torch.manual_seed(0)
+    head = Head(CHANNELS)
+    torch.nn.init.zeros_(head.read.weight)
+    drawn = torch.rand(1, 3, HW[0] // 2, HW[1] // 2) - 0.5
+    picture = torch.nn.functional.interpolate(drawn, scale_factor=2, mode="nearest")
+    deviations = torch.zeros(1, CHANNELS, HW[0] // 8, HW[1] // 8)
+    with torch.no_grad():
+        same, other = (head(picture + gray, drawn + gray, deviations, deviations) for gray in (0.0, 0.3))
+        different = head(picture, drawn + 0.3, deviations, deviations)
+    assert torch.allclose(same, other, atol=1e-4)
+    assert (same - different).abs().max() > 0.01

@@ -12,7 +12,7 @@ from aae_detect.preprocess import BITS
 from aae_detect.prior import Prior, parse_prior
 from aae_detect.spec import FITS, Fit
 from aae_train.losses import ADVERSARIAL_LOSSES, AdversarialLoss
-from aae_train.networks import CODE_STEP, LARGE, LARGE_PX, SMALL, Layout
+from aae_train.networks import CODE_STEP, FAST, FINE, Layout
 from aae_train.posterior import ENCODERS, EncoderKind
 
 Head = Literal["unet", "none"]
@@ -215,13 +215,11 @@ class TrainConfig:
 
     @property
     def layout(self) -> Layout:
-        """How the networks shrink pictures and grow them: the fast way where pictures are large and codes have places.
+        """How the networks shrink pictures and grow them: finely where whole pictures are drawn, from a vector.
 
-        A vector's drawing has to hang together, and a discriminator of pictures sees every pixel of it.
+        A discriminator of pictures sees every pixel of them, and codes of places are there for detectors.
         """
-        shorter = min(self.input_hw) if self.tile is None else self.tile
-        places = self.latent == GRID and self.model in TILE_MODELS
-        return LARGE if places and shorter >= LARGE_PX else SMALL
+        return FAST if self.latent == GRID and self.model in TILE_MODELS else FINE
 
     @property
     def drawn_hw(self) -> tuple[int, int]:

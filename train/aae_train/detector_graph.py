@@ -47,7 +47,7 @@ class DetectorGraph(nn.Module):
 
         Returns:
             anomaly_map (N, H/4, W/4) float32; anomaly_score (N,) float32, the map's maximum;
-            reconstruction (N, H, W, 3) uint8 BGR.
+            reconstruction uint8 BGR, (N, H, W, 3) or half the size.
         """
         picture = to_model_range(image)
         code = self.encoder(picture, None if noise is None else noise.expand(image.shape[0], -1))
@@ -78,7 +78,7 @@ class DecoderGraph(nn.Module):
         self.decoder = decoder
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Take codes (N, D) float32 to pictures (N, H, W, 3) uint8 BGR."""
+        """Take codes (N, D) float32 to pictures uint8 BGR, (N, H, W, 3) or half the size."""
         return to_image(self.decoder(latent).clamp(-1.0, 1.0))
 
 
@@ -90,7 +90,7 @@ class GeneratorGraph(nn.Module):
         self.model = model
 
     def forward(self, prior_sample: Tensor) -> Tensor:
-        """Take samples of the prior (N, P) float32 to pictures (N, H, W, 3) uint8 BGR."""
+        """Take samples of the prior (N, P) float32 to pictures uint8 BGR, (N, H, W, 3) or half the size."""
         return to_image(self.model.generate(prior_sample).clamp(-1.0, 1.0))
 
 

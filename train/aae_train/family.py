@@ -41,7 +41,7 @@ class Pictures:
     """(B, 3, H, W) in [-1, 1]: what an encoder sees, some with synthetic defects."""
 
     clean: Tensor
-    """(B, 3, H / step, W / step) in [-1, 1]: the good pictures, what a decoder has to draw, in the size that it draws."""
+    """(B, 3, H / step, W / step) in [-1, 1]: the good pictures that a decoder has to draw, in the size of drawings."""
 
     mask: Tensor | None = None
     """(B, H, W) uint8: above 0 where `shown` has a defect; None where examples are vectors."""

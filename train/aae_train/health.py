@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from aae_detect.prior import Prior
-from aae_train.compute import to_pictures
+from aae_train.compute import shrunk, to_pictures
 from aae_train.detector_graph import to_image
 from aae_train.family import GenerativeModel
 from aae_train.losses import AdversarialLoss
@@ -60,7 +60,7 @@ class Health:
 
     sample_diversity_ratio: float
     """`two_samples.diversity` of samples over that of real pictures; 1 where they are alike. Of a grid code, patches of
-    32x32 pixels are compared: its places are drawn independently, so whole samples all average to the same."""
+    32x32 pixels of the input are compared: its places are drawn independently, so whole samples average to the same."""
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the figures for `metrics.json`."""
@@ -111,7 +111,7 @@ def examine(
     rng = np.random.default_rng([seed, 9])
     images = images[np.linspace(0, len(images) - 1, min(_PICTURES, len(images))).astype(int)]
     device = next(model.parameters()).device
-    codes, samples = [], []
+    codes, real, samples = [], [], []
     prior_samples = prior.sample_codes(len(images), model.prior_chw, rng)
     for start in range(0, len(images), _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -120,9 +120,11 @@ def examine(
         codes.append(model.encoder(pictures, noise).float().cpu().numpy())
         drawn = model.generate(torch.from_numpy(prior_samples[chunk]).to(device)).float().clamp(-1, 1)
         samples.append(to_image(drawn).cpu().numpy())
-    code, drawn_images = np.concatenate(codes), np.concatenate(samples)
+        step = pictures.shape[2] // drawn.shape[2]
+        real.append(to_image(shrunk(pictures, step)).cpu().numpy())
+    code, real_images, drawn_images = np.concatenate(codes), np.concatenate(real), np.concatenate(samples)
     if model.prior_chw[1:] != (1, 1):
-        drawn_images, images = _patches(drawn_images, rng), _patches(images, rng)
+        drawn_images, real_images = (_patches(each, _PATCH // step, rng) for each in (drawn_images, real_images))
     accuracies = [float(row["discriminator_accuracy"]) for row in history if "discriminator_accuracy" in row]
     late = accuracies[-max(1, len(accuracies) // 5) :]
     match = latent_match(code, model.decoder.latent_chw, prior, rng) if model.holds_prior else None
@@ -130,7 +132,7 @@ def examine(
         discriminator_accuracy=float(np.mean(late)) if late else None,
         latent_neighbour_accuracy=match,
         active_share=float((code.astype(np.float64).var(axis=0) > _ACTIVE_VARIANCE).mean()),
-        sample_diversity_ratio=diversity(drawn_images) / max(diversity(images), 1e-6),
+        sample_diversity_ratio=diversity(drawn_images) / max(diversity(real_images), 1e-6),
     )
 
 
@@ -152,10 +154,10 @@ def latent_match(
     return neighbour_accuracy(prior.sample(len(places), latent_chw[0], rng), places)
 
 
-def _patches(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Cut pictures (N, H, W, 3) into patches of 32x32 and take 256 of them."""
+def _patches(images: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Cut pictures (N, H, W, 3) into square patches and take 256 of them."""
     count, height, width, _ = images.shape
-    cut = images.reshape(count, height // _PATCH, _PATCH, width // _PATCH, _PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
-    patches = cut.reshape(-1, _PATCH, _PATCH, 3)
+    cut = images.reshape(count, height // side, side, width // side, side, 3).transpose(0, 1, 3, 2, 4, 5)
+    patches = cut.reshape(-1, side, side, 3)
     chosen: NDArray[np.uint8] = patches[rng.permutation(len(patches))[:_MOST_PATCHES]]
     return chosen

@@ -33,7 +33,7 @@ class Answers(NamedTuple):
     """(N,), raw; higher is less like the good parts."""
 
     reconstructions: NDArray[np.uint8]
-    """(N, H, W, 3) BGR."""
+    """(N, H, W, 3) BGR, or half the size."""
 
 
 Detect = Callable[[NDArray[np.uint8]], Answers]

@@ -87,14 +87,14 @@ class Generator:
             seed: 0 or more; the same seed gives the same pictures.
 
         Returns:
-            (count, H, W, 3) uint8 BGR.
+            (count, H, W, 3) uint8 BGR, of the note's `drawn_hw`.
 
         Raises:
             ConfigError: count or seed is negative.
         """
         if count < 0:
             raise ConfigError(f"count is {count}, expected 0 or more")
-        pictures = np.empty((count, *self.model.note.input_hw, 3), np.uint8)
+        pictures = np.empty((count, *self.model.note.drawn_hw, 3), np.uint8)
         for place, picture in enumerate(self.draw(self.codes(count, seed))):
             pictures[place] = picture
         return pictures

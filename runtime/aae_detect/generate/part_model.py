@@ -70,14 +70,15 @@ def require_one_export(parts: Sequence[PartModel]) -> None:
 def _expected_ports(note: PartNote) -> tuple[dict[str, Port], dict[str, Port]]:
     """Inputs and outputs of a part, as the contract of an export has them."""
     picture: Port = ("tensor(uint8)", [*note.input_hw, 3])
+    drawing: Port = ("tensor(uint8)", [*note.drawn_hw, 3])
     code: Port = ("tensor(float)", [note.latent_dim])
     if note.role == "encoder":
         noise: dict[str, Port] = {"noise": ("tensor(float)", [note.noise_dim])} if note.noise_dim else {}
         return {"image": picture, **noise}, {"latent": code}
     if note.role == "decoder":
-        return {"latent": code}, {"reconstruction": picture}
+        return {"latent": code}, {"reconstruction": drawing}
     if note.role == "generator":
-        return {"prior_sample": code}, {"picture": picture}
+        return {"prior_sample": code}, {"picture": drawing}
     raise ModelError("a discriminator draws nothing; open the encoder, the decoder or the generator")
 
 

@@ -69,7 +69,7 @@ class Reconstructor:
             noise: (noise_dim,) for a stochastic encoder; None means zeros, with which detection works.
 
         Returns:
-            HxWx3 uint8 BGR.
+            HxWx3 uint8 BGR, of the note's `drawn_hw`: the picture's size, or half of it.
         """
         inputs: dict[str, NDArray[Any]] = {"image": image[np.newaxis]}
         if self.stochastic:
