@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from aae_detect.bench.latency import Setting, measure_latency
-from aae_detect.bench.machine import describe_machine
+from aae_detect.bench.machine import count_usable_cores, describe_machine
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, ModelError
 from aae_detect.session import CUDA, available_providers
@@ -50,7 +50,7 @@ class Budget:
     def __post_init__(self) -> None:
         if not 0 < self.most_ms < math.inf:
             raise ConfigError(f"--budget-ms {self.most_ms} is not above 0; give milliseconds for one picture")
-        usable = _usable_cores()
+        usable = count_usable_cores()
         if self.most_threads is not None and not 1 <= self.most_threads <= usable:
             raise ConfigError(
                 f"--threads {self.most_threads}: this machine has {usable} usable cores; give 1 to {usable}"
@@ -149,7 +149,7 @@ def decide(folder: Path, config: TrainConfig, material: Material, budget: Budget
             costs.append(make_precision(fp32, folder / f"detector.{precision}.onnx", precision, material, force))
         except ModelError as error:
             refused.append(str(error))
-    threads = candidates(budget.most_threads or _usable_cores())
+    threads = candidates(budget.most_threads or count_usable_cores())
     made = ["fp32", *(cost.precision for cost in costs)]
     rows = measure(folder, [(precision, "cpu", n) for precision in made if precision != "fp16" for n in threads])
     if cuda:
@@ -206,10 +206,6 @@ def train_command(config: TrainConfig, size_hw: tuple[int, int]) -> str:
 
 def _fastest(rows: Sequence[Timed]) -> Timed:
     return min(rows, key=lambda row: row.p95_ms)
-
-
-def _usable_cores() -> int:
-    return int(describe_machine()["cores_usable"] or 1)
 
 
 def _has_cuda(fp32: Path) -> bool:

@@ -29,6 +29,7 @@ from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import prepare, to_bgr8
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_export.budget import Budget, Choice, decide
+from aae_export.fold import fold
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
@@ -126,7 +127,7 @@ def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArra
         # Zeros unless somebody gives others: the same frame always gets the same answer.
         defaults["noise"] = np.zeros((1, noise_dim), np.float32)
         examples["noise"] = torch.zeros(1, noise_dim)
-    write_onnx(path, trained.detector, examples, outputs, metadata, defaults)
+    write_onnx(path, fold(trained.detector), examples, outputs, metadata, defaults)
     differences = compare("detector", path, trained.detector, {"image": images}, outputs)
     if noise_dim:
         noise = list(np.random.default_rng(0).standard_normal((len(images), noise_dim), np.float32))

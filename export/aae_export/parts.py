@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from aae_export.fold import fold
 from aae_export.onnx_file import write_onnx
 from aae_export.parity import Difference, compare
 from aae_train.detector_graph import (
@@ -52,7 +53,7 @@ def write_parts(folder: Path, trained: TrainedModel, images: Sequence[NDArray[np
     for part in _parts(trained, images):
         path = folder / f"{part.role}.onnx"
         examples = {name: torch.from_numpy(np.stack(rows[:2])) for name, rows in part.inputs.items()}
-        write_onnx(path, part.module.eval(), examples, part.outputs, {PART_KEY: json.dumps(_note(part, trained))})
+        write_onnx(path, fold(part.module.eval()), examples, part.outputs, {PART_KEY: json.dumps(_note(part, trained))})
         differences += compare(part.role, path, part.module, part.inputs, part.outputs)
     return differences
 

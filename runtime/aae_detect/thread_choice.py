@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from aae_detect.bench.machine import fingerprint
+from aae_detect.bench.machine import count_usable_cores, fingerprint
 from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile
 from aae_detect.session import open_session
@@ -44,9 +44,9 @@ def choose_threads(model: ModelFile, provider: str, options: Mapping[str, str] |
     path = memory_path()
     known = _read(path)
     key = f"{model.sha256[:16]} {provider} {fingerprint()}"
-    if isinstance(threads := known.get(key), int) and 1 <= threads <= _cores():
+    if isinstance(threads := known.get(key), int) and 1 <= threads <= count_usable_cores():
         return threads
-    chosen = pick(measure(model, provider, options, candidates(_cores())))
+    chosen = pick(measure(model, provider, options, candidates(count_usable_cores())))
     known.pop(key, None)
     entries = [*known.items(), (key, chosen)][-_MOST_KEPT:]
     with suppress(OSError):  # a device without a place to write measures at every start
@@ -104,7 +104,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

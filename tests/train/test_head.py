@@ -126,10 +126,10 @@ def test_every_head_gives_evidence_that_statistics_and_judge_make_a_map_of(head:
 
 
 def test_the_head_sees_the_difference_of_picture_and_drawing() -> None:
-    """Its two convolutions are one of the difference in half the size, beside one of the picture."""
+    """What both have in common goes by, but for the convolution that looks at the picture alone."""
     torch.manual_seed(0)
     head = Head(CHANNELS)
-    torch.nn.init.zeros_(head.read.weight)
+    torch.nn.init.zeros_(head.look.picture.weight)
     drawn = torch.rand(1, 3, HW[0] // 2, HW[1] // 2) - 0.5
     picture = torch.nn.functional.interpolate(drawn, scale_factor=2, mode="nearest")
     deviations = torch.zeros(1, CHANNELS, HW[0] // 8, HW[1] // 8)

@@ -125,7 +125,7 @@ class Descriptors(nn.Module):
         energies = len(pooled) * DERIVATIVES
         missing = LEVELS - len(pooled)
         mixed = F.conv2d(torch.cat(pooled, dim=1), self.mix[missing * DERIVATIVES :, missing * _BLOCK :])
-        logarithms = torch.log(mixed[:, :energies].clamp_min(0.0) + _ENERGY_FLOOR)
+        logarithms = torch.log(mixed[:, :energies] + _ENERGY_FLOOR)
         colours = F.conv2d(picture, self.opponents.expand(3, 3, step, step) / step**2, stride=step)
         return torch.cat([logarithms, mixed[:, energies:], colours], dim=1)
 

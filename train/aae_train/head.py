@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aae_train.compute import shrunk
 from aae_train.networks import Residual, start_layer
 
 WIDTHS = (32, 64, 96)
@@ -26,12 +27,26 @@ _HARD = 2.0
 _FOCAL, _OVERLAP = 4.0, 0.5
 
 
-_GAIN = 4.0
+GAIN = 4.0
 """Of the difference between picture and drawing, which hardly fills its range."""
 
 _REACH, _DEVIATION = 8.0, 0.5
 """Deviations beyond are cut off, and what is left is scaled: the head must not depend on how far the unheard-of lies
 out."""
+
+
+class Look(nn.Module):
+    """The first look: at the picture, and at what it differs by from the drawing."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.picture = start_layer(nn.Conv2d(3, channels, 6, stride=4, padding=2), 1.0)
+        self.difference = start_layer(nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), 1.0)
+
+    def forward(self, picture: Tensor, drawn: Tensor) -> Tensor:
+        """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, C, H/4, W/4)."""
+        features: Tensor = self.picture(picture) + self.difference(GAIN * (shrunk(picture, 2) - drawn))
+        return features
 
 
 class Head(nn.Module):
@@ -45,8 +60,7 @@ class Head(nn.Module):
         """
         super().__init__()
         fine, middle, coarse = WIDTHS
-        self.read = start_layer(nn.Conv2d(3, fine, 6, stride=4, padding=2), 1.0)
-        self.compare = start_layer(nn.Conv2d(3, fine, 3, stride=2, padding=1, bias=False), 1.0)
+        self.look = Look(fine)
         self.stem = nn.Sequential(nn.ReLU(), *_deeper(fine))
         self.down = _conv(fine, middle)
         self.beside = start_layer(nn.Conv2d(2 * channels, middle, 1), 2.0)
@@ -72,21 +86,12 @@ class Head(nn.Module):
         Returns:
             (N, 1, H/4, W/4) logits.
         """
-        fine = self.stem(self._read_difference(picture) - self.compare(_GAIN * drawn))
+        fine = self.stem(self.look(picture, drawn))
         deviations = _DEVIATION * torch.cat([seen, lacking], dim=1).clamp(-_REACH, _REACH)
         middle = self.seen(self.down(fine) + self.beside(deviations))
         middle = self.joined(self.up_coarse(self.bottom(middle)) + middle)
         logits: Tensor = self.out(self.up_middle(middle) + fine)
         return logits
-
-    def _read_difference(self, picture: Tensor) -> Tensor:
-        """Read a picture, and its half of what `compare` sees of picture less drawing, in one convolution.
-
-        A mean of 2x2 pixels and then 3x3 with a step of 2 is 6x6 with a step of 4.
-        """
-        spread = F.interpolate(self.compare.weight, scale_factor=2, mode="nearest") / 4
-        weight = self.read.weight + _GAIN * spread
-        return F.conv2d(picture, weight, self.read.bias, self.read.stride, self.read.padding)
 
 
 def head_loss(logits: Tensor, mask: Tensor) -> Tensor:
