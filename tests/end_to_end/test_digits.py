@@ -1,10 +1,10 @@
 """The digits benchmark: its estimator against scikit-learn's, and a short run of the script."""
 
-import importlib.util
 import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,13 +18,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def parzen() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parzen", BENCHMARKS / "parzen.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["parzen"] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    return module
+def parzen(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("parzen")
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.2, 1.0])

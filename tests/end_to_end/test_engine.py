@@ -1,10 +1,10 @@
 """The engine's benchmark: it starts the real programs, and its figures mean what they say."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,12 +17,8 @@ MODEL = Path(__file__).parents[1] / "data" / "tiny.onnx"
 
 
 @pytest.fixture(scope="module")
-def engine() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("engine", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def engine(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("engine")
 
 
 def test_a_start_ends_with_a_verdict(engine: ModuleType) -> None:

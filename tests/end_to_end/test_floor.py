@@ -1,9 +1,9 @@
 """The training-free methods that a detector has to beat: against scikit-learn and SciPy, and a short run."""
 
-import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,12 +19,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "floor.py"
 
 
 @pytest.fixture(scope="module")
-def floor() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("floor", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def floor(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("floor")
 
 
 def test_whitened_rows_are_uncorrelated_and_flat_directions_left_out(floor: ModuleType) -> None:

@@ -28,7 +28,8 @@ def test_the_answer_is_the_same(graph: DetectorGraph) -> None:
     image = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
     before, after = graph(image), fold(graph)(image)
     for one, other in zip(before, after, strict=True):
-        assert torch.allclose(one.float(), other.float(), atol=1e-3, rtol=1e-4)
+        gray_level = 1.0 if one.dtype == torch.uint8 else 0.0  # which a rounding may go over
+        assert torch.allclose(one.float(), other.float(), atol=max(1e-3, gray_level), rtol=1e-4)
     # Folding wrongly would show: without the 1 that stands for x, nothing is left of a residual layer's input.
     assert before[0].std() > 0.01
 
