@@ -55,6 +55,7 @@ def write_onnx(
     assert program is not None  # returned whenever dynamo=True
     proto: Any = program.model_proto
     _strip(proto)
+    _remove_idle_reshapes(proto)
     for name, value in defaults.items():
         (port,) = (port for port in proto.graph.input if port.name == name)
         port.type.tensor_type.shape.dim[0].dim_param = f"{name}_batch"  # one row for all, or a row each
@@ -65,6 +66,25 @@ def write_onnx(
         entry.key, entry.value = key, text
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString())
+
+
+def _remove_idle_reshapes(proto: Any) -> None:
+    """Remove reshapes that change nothing: a code of places is laid flat behind the encoder, and back at once."""
+    graph = proto.graph
+    inferred = onnx.shape_inference.infer_shapes(proto).graph.value_info
+    shapes = {value.name: [side.dim_value for side in value.type.tensor_type.shape.dim] for value in inferred}
+    outputs = {output.name for output in graph.output}
+    for node in [node for node in graph.node if node.op_type == "Reshape"]:
+        before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
+        if before is None or after is None or before[1:] != after[1:] or 0 in before[1:]:
+            continue
+        if node.output[0] in outputs:
+            continue
+        graph.node.remove(node)
+        for reader in graph.node:
+            for place, name in enumerate(reader.input):
+                if name == node.output[0]:
+                    reader.input[place] = node.input[0]
 
 
 def _strip(proto: Any) -> None:

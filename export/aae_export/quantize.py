@@ -28,13 +28,9 @@ INTEGER_UPSAMPLING = True
 """Whether 2x2 transposed convolutions, for which there is no integer kernel, are written as 1x1 convolutions to four
 times the channels, whose integers are then moved to their places; else they stay float."""
 
-LEAST_SHARE = 0.003
-"""A layer of less than this share of all multiplications stays float: integers would gain nothing there."""
-
-
 LEAST_CHANNELS = 8
 """A layer that reads fewer channels stays float: it would hardly gain, and its input would have to be made integers
-first. But for the first one, whose input is the picture's bytes."""
+first. But for one whose input is the picture's bytes, and whose result another one reads."""
 
 REACH = 3.0
 """Integers cover what occurs on defects, up to so many times what occurs on good pictures. A head that has found a
@@ -73,8 +69,7 @@ class Quantizer:
         self._shapes = _infer_shapes(self._proto)
         learned = _find_learned(self._wiring, self._shapes)
         self._learned = frozenset(layer.output for layer in learned)
-        least = LEAST_SHARE * sum(layer.multiplications for layer in learned)
-        self.layers = tuple(layer for layer in learned if layer.multiplications >= least and self._fits(layer))
+        self.layers = tuple(layer for layer in learned if self._fits(layer))
         """Those that may compute with integers, from input to output."""
         tensors = self._plan(()).tensors
         measured = sorted(name for name in tensors if pixels_behind(self._wiring, name) is None)
@@ -94,8 +89,12 @@ class Quantizer:
 
     def _fits(self, layer: Layer) -> bool:
         node = self._wiring.maker[layer.output]
-        wide = self._shapes[node.input[0]][1] >= LEAST_CHANNELS or pixels_behind(self._wiring, node.input[0])
-        return bool(wide) and _has_integer_kernel(node) and is_inner(self._wiring, node, self._learned)
+        if pixels_behind(self._wiring, node.input[0]) is not None:
+            readers = self._wiring.readers[self._wiring.kept(node)]
+            wide = any(reader.output[0] in self._learned for reader in readers)
+        else:
+            wide = self._shapes[node.input[0]][1] >= LEAST_CHANNELS
+        return wide and _has_integer_kernel(node) and is_inner(self._wiring, node, self._learned)
 
 
 def _infer_shapes(proto: ModelProto) -> dict[str, tuple[int, ...]]:

@@ -270,3 +270,12 @@ def test_the_metadata_key_is_part_of_the_contract(small_export: Path) -> None:
     properties = {p.key: p.value for p in model.metadata_props}
     assert list(properties) == [METADATA_KEY] == ["aae_detect.spec"]
     assert ModelSpec.from_json(properties[METADATA_KEY]).schema_version == 1
+
+
+def test_a_code_is_not_laid_flat_and_back_on_its_way(small_export: Path) -> None:
+    nodes = onnx.load(small_export / "detector.onnx").graph.node
+    maker = {name: node for node in nodes for name in node.output}
+    (first,) = (node for node in nodes if "decoder.trunk.0.weight" in node.input)
+    assert maker[first.input[0]].op_type == "Conv"
+    # The parts end and begin with codes that are flat, so theirs stay.
+    assert "Reshape" in {node.op_type for node in onnx.load(small_export / "encoder.onnx").graph.node}
