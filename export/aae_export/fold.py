@@ -12,7 +12,6 @@ import copy
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae_train.head import GAIN, Look
@@ -27,13 +26,11 @@ class FoldedLook(nn.Module):
     def __init__(self, look: Look) -> None:
         super().__init__()
         self.picture, self.drawing = copy.deepcopy(look.picture), copy.deepcopy(look.difference)
-        # The mean of 2x2 pixels and then 3x3 with a step of 2 is 6x6 with a step of 4.
-        spread = F.interpolate(look.difference.weight, scale_factor=2, mode="nearest") / 4
-        self.picture.weight.add_(GAIN * spread)
+        self.picture.weight[:, :, 1:3, 1:3] += GAIN * look.difference.weight / 4  # the mean of 2x2 pixels
         self.drawing.weight.mul_(-GAIN)
 
     def forward(self, picture: Tensor, drawn: Tensor) -> Tensor:
-        """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, C, H/4, W/4)."""
+        """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, STEM, H/2, W/2)."""
         features: Tensor = self.picture(picture) + self.drawing(drawn)
         return features
 

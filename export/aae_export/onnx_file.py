@@ -73,18 +73,21 @@ def _remove_idle_reshapes(proto: Any) -> None:
     graph = proto.graph
     inferred = onnx.shape_inference.infer_shapes(proto).graph.value_info
     shapes = {value.name: [side.dim_value for side in value.type.tensor_type.shape.dim] for value in inferred}
-    outputs = {output.name for output in graph.output}
+    kept = {output.name for output in graph.output}
     for node in [node for node in graph.node if node.op_type == "Reshape"]:
         before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
         if before is None or after is None or before[1:] != after[1:] or 0 in before[1:]:
             continue
-        if node.output[0] in outputs:
+        if node.output[0] in kept:
             continue
         graph.node.remove(node)
         for reader in graph.node:
             for place, name in enumerate(reader.input):
                 if name == node.output[0]:
                     reader.input[place] = node.input[0]
+    read = {name for node in graph.node for name in node.input} | kept
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(tensor)
 
 
 def _strip(proto: Any) -> None:

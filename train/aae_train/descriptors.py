@@ -52,6 +52,7 @@ class Descriptors(nn.Module):
     derivatives: Tensor
     halve: Tensor
     opponents: Tensor
+    smooth: Tensor
     mix: Tensor
 
     def __init__(self, step: int = 16) -> None:
@@ -77,6 +78,7 @@ class Descriptors(nn.Module):
             ("derivatives", pairs),
             ("halve", torch.full((1, 1, 2, 2), 0.25)),
             ("opponents", opponents[:, :, None, None]),
+            ("smooth", torch.outer(line, line)[None, None]),
             ("mix", _mixture()),
         ):
             self.register_buffer(name, kernels, persistent=False)
@@ -123,15 +125,26 @@ class Descriptors(nn.Module):
     def _measure(self, pooled: list[Tensor], picture: Tensor, step: int) -> Tensor:
         """Make descriptors of the pairs of the coarsest levels, as many as there are, and of a picture's colours."""
         energies = len(pooled) * DERIVATIVES
+        means = energies + SIGNED_LEVELS * SIGNED
         missing = LEVELS - len(pooled)
-        mixed = F.conv2d(torch.cat(pooled, dim=1), self.mix[missing * DERIVATIVES :, missing * _BLOCK :])
+        rows = slice(missing * DERIVATIVES, missing * DERIVATIVES + -(-means // _BLOCK) * _BLOCK)
+        mixed = self._share(F.conv2d(torch.cat(pooled, dim=1), self.mix[rows, missing * _BLOCK :]))
         logarithms = torch.log(mixed[:, :energies] + _ENERGY_FLOOR)
         colours = F.conv2d(picture, self.opponents.expand(3, 3, step, step) / step**2, stride=step)
-        return torch.cat([logarithms, mixed[:, energies:], colours], dim=1)
+        return torch.cat([logarithms, mixed[:, energies:means], colours], dim=1)
+
+    def _share(self, places: Tensor) -> Tensor:
+        """Let each place see a little of its neighbours, as far as it has some."""
+        count = places.shape[1]
+        shared = F.conv2d(places, self.smooth.expand(count, 1, 3, 3), padding=1, groups=count)
+        return shared / F.conv2d(torch.ones_like(places[:1, :1]), self.smooth, padding=1)
 
 
 def _mixture() -> Tensor:
-    """Make the 1x1 kernels that take all levels' pairs to energies, and then the coarse ones' to signed means."""
+    """Make the 1x1 kernels that take all levels' pairs to energies, then the coarse ones' to signed means; and zeros.
+
+    They fill up blocks.
+    """
     rows = []
     for level, number in itertools.product(range(LEVELS), range(DERIVATIVES)):
         rows.append(torch.zeros(LEVELS * _BLOCK))
@@ -139,7 +152,7 @@ def _mixture() -> Tensor:
     for level, number in itertools.product(range(LEVELS - SIGNED_LEVELS, LEVELS), range(SIGNED)):
         rows.append(torch.zeros(LEVELS * _BLOCK))
         rows[-1][level * _BLOCK + number], rows[-1][level * _BLOCK + number + DERIVATIVES] = 1.0, -1.0
-    return torch.stack(rows)[:, :, None, None]
+    return F.pad(torch.stack(rows), (0, 0, 0, -len(rows) % _BLOCK))[:, :, None, None]
 
 
 @torch.no_grad()

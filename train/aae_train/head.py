@@ -16,7 +16,11 @@ from aae_train.compute import shrunk
 from aae_train.networks import Residual, start_layer
 
 WIDTHS = (32, 64, 96)
-"""Channels at 1/4, 1/8 and 1/16 of the input size. Nothing is finer: there an edge CPU spends its time."""
+"""Channels at 1/4, 1/8 and 1/16 of the input size."""
+
+STEM = 16
+"""Channels at 1/2, where an edge CPU spends its time. Without them, thin fibres are lost: what is a pixel wide has to
+be rectified before it is summed up."""
 
 _START_LOGIT = -3.0
 """Defects are rare: a head that starts by finding them everywhere spends its first steps on unlearning that."""
@@ -38,13 +42,13 @@ out."""
 class Look(nn.Module):
     """The first look: at the picture, and at what it differs by from the drawing."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.picture = start_layer(nn.Conv2d(3, channels, 6, stride=4, padding=2), 1.0)
-        self.difference = start_layer(nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), 1.0)
+        self.picture = start_layer(nn.Conv2d(3, STEM, 4, stride=2, padding=1), 1.0)
+        self.difference = start_layer(nn.Conv2d(3, STEM, 1, bias=False), 1.0)
 
     def forward(self, picture: Tensor, drawn: Tensor) -> Tensor:
-        """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, C, H/4, W/4)."""
+        """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, STEM, H/2, W/2)."""
         features: Tensor = self.picture(picture) + self.difference(GAIN * (shrunk(picture, 2) - drawn))
         return features
 
@@ -60,15 +64,15 @@ class Head(nn.Module):
         """
         super().__init__()
         fine, middle, coarse = WIDTHS
-        self.look = Look(fine)
-        self.stem = nn.Sequential(nn.ReLU(), *_deeper(fine))
+        self.look = Look()
+        self.stem = nn.Sequential(nn.ReLU(), _conv(STEM, fine), nn.ReLU(), *_deeper(fine))
         self.down = _conv(fine, middle)
         self.beside = start_layer(nn.Conv2d(2 * channels, middle, 1), 2.0)
         self.seen = nn.Sequential(nn.ReLU(), *_deeper(middle))
         self.bottom = nn.Sequential(_conv(middle, coarse), nn.ReLU(), *_deeper(coarse), *_deeper(coarse))
-        self.up_coarse = start_layer(nn.ConvTranspose2d(coarse, middle, 2, stride=2), 1.0)
+        self.up_coarse = _up(coarse, middle)
         self.joined = nn.Sequential(nn.ReLU(), *_deeper(middle))
-        self.up_middle = start_layer(nn.ConvTranspose2d(middle, fine, 2, stride=2), 1.0)
+        self.up_middle = _up(middle, fine)
         self.out = nn.Sequential(nn.ReLU(), *_deeper(fine), nn.Conv2d(fine, 1, 1))
         last = self.out[-1]
         assert isinstance(last, nn.Conv2d) and last.bias is not None  # made in the line before
@@ -118,6 +122,11 @@ def head_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
 def _conv(before: int, after: int) -> nn.Module:
     return start_layer(nn.Conv2d(before, after, 3, stride=2, padding=1), 2.0)
+
+
+def _up(before: int, after: int) -> nn.Module:
+    """Repeat what is coarse: the detail comes from what it is added to, and ONNX Runtime need not change the layout."""
+    return nn.Sequential(start_layer(nn.Conv2d(before, after, 1), 1.0), nn.UpsamplingNearest2d(scale_factor=2))
 
 
 def _deeper(channels: int) -> list[nn.Module]:
