@@ -54,7 +54,9 @@ class _Writer:
         for node in self._wiring.nodes:
             if node.output[0] in self._done:
                 continue
-            if node.output[0] not in self._layers:
+            if node.op_type == "Resize" and node.output[0] in self._plan.nodes:
+                self._repeat(node)
+            elif node.output[0] not in self._layers:
                 self._copy(node)
             elif node.op_type == "Conv":
                 self._convolution(node)
@@ -100,8 +102,7 @@ class _Writer:
         """Write a 2x2 transposed convolution of stride 2 as a 1x1 convolution and a move of bytes.
 
         Each pixel becomes four, which have nothing to do with each other: C channels become 4C, which are then laid
-        side by side. Channels come last meanwhile, as in the integer convolutions' own layout, so that ONNX Runtime
-        has one thing to move and not three.
+        side by side.
         """
         weights, bias = self._weights_and_bias(node)
         channels, (height, width) = weights.shape[1], self._shapes[node.input[0]][2:]
@@ -112,16 +113,28 @@ class _Writer:
         if rectifier is not None:
             self._add("Relu", [f"{kept}.linear"], f"{kept}.of_four")
             self._done.add(kept)
-        self._quantize(f"{kept}.of_four", kept, f"{kept}.moved0")
-        sizes = {1: (0, height, width, 2, 2, channels), 3: (0, 2 * height, 2 * width, channels)}
-        for step, order in enumerate([(0, 2, 3, 1), None, (0, 1, 3, 2, 4, 5), None, (0, 3, 1, 2)]):
-            before = f"{kept}.moved{step}"
-            after = f"{kept}.moved{step + 1}" if step < 4 else _integers(kept)
-            if order is not None:
-                self._add("Transpose", [before], after, perm=order)
+        self._quantize(f"{kept}.of_four", kept, f"{kept}.together")
+        apart = [("Reshape", (0, height, width, 2, 2, channels)), ("Transpose", (0, 1, 3, 2, 4, 5))]
+        self._move(f"{kept}.together", kept, [*apart, ("Reshape", (0, 2 * height, 2 * width, channels))])
+
+    def _repeat(self, node: NodeProto) -> None:
+        """Write a resize that makes four pixels of each by moving bytes, too."""
+        source, kept = node.input[0], node.output[0]
+        _, channels, height, width = self._shapes[source]
+        four = [("Reshape", (0, height, 1, width, 1, channels)), ("Expand", (1, height, 2, width, 2, channels))]
+        self._move(_integers(source), kept, [*four, ("Reshape", (0, 2 * height, 2 * width, channels))])
+
+    def _move(self, source: str, kept: str, steps: list[tuple[str, tuple[int, ...]]]) -> None:
+        """Move bytes with channels last, as the integer convolutions' own layout has them; then they are `kept`'s."""
+        steps = [("Transpose", (0, 2, 3, 1)), *steps, ("Transpose", (0, 3, 1, 2))]
+        for number, (kind, sizes) in enumerate(steps, start=1):
+            moved = f"{kept}.moved{number}" if number < len(steps) else _integers(kept)
+            if kind == "Transpose":
+                self._add(kind, [source], moved, perm=sizes)
             else:
-                self._constant(f"{after}.shape", np.array(sizes[step], np.int64))
-                self._add("Reshape", [before, f"{after}.shape"], after)
+                self._constant(f"{moved}.shape", np.array(sizes, np.int64))
+                self._add(kind, [source, f"{moved}.shape"], moved)
+            source = moved
         self._dequantize(_integers(kept), kept)
 
     def _weights_and_bias(self, node: NodeProto) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

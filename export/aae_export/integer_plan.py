@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto, numpy_helper
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
 
 class Wiring:
@@ -56,7 +56,7 @@ class Plan:
 def make_plan(wiring: Wiring, layers: Collection[str], learned: Collection[str]) -> Plan:
     """Plan for chosen layers.
 
-    A sum joins them where both its terms are integers anyway, as in a chain of x + conv(x).
+    What repeats their results joins them, and a sum does where both its terms are integers anyway.
 
     Args:
         wiring: Of the fp32 graph.
@@ -65,6 +65,9 @@ def make_plan(wiring: Wiring, layers: Collection[str], learned: Collection[str])
     """
     nodes = set(layers)
     made = {wiring.kept(wiring.maker[name]) for name in layers}
+    repeated = {node.output[0] for name in made for node in wiring.readers[name] if repeats(wiring, node)}
+    nodes |= repeated
+    made |= repeated
     read = {wiring.maker[name].input[0] for name in layers}
     sums = [node for node in wiring.nodes if node.op_type == "Add" and is_inner(wiring, node, learned)]
     while joining := [node for node in sums if node.output[0] not in nodes and made | read >= set(node.input)]:
@@ -77,8 +80,21 @@ def make_plan(wiring: Wiring, layers: Collection[str], learned: Collection[str])
 
 def is_inner(wiring: Wiring, node: NodeProto, learned: Collection[str]) -> bool:
     """Say whether only layers and sums read a node's result; drawing and logits are measured, and 8 bits spoil them."""
-    readers = wiring.readers[wiring.kept(node)]
-    return all(reader.op_type == "Add" or reader.output[0] in learned for reader in readers)
+    return all(
+        reader.op_type == "Add"
+        or reader.output[0] in learned
+        or (repeats(wiring, reader) and is_inner(wiring, reader, learned))
+        for reader in wiring.readers[wiring.kept(node)]
+    )
+
+
+def repeats(wiring: Wiring, node: NodeProto) -> bool:
+    """Say whether a node makes four pixels of each, all alike: what integers may go through as they are."""
+    if node.op_type != "Resize":
+        return False
+    scales = wiring.constant(node.input[2]) if len(node.input) > 2 else None
+    modes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    return scales is not None and list(scales) == [1, 1, 2, 2] and modes.get("mode", b"nearest") == b"nearest"
 
 
 @dataclass(frozen=True)
