@@ -14,7 +14,7 @@ import click
 import torch
 
 from aae_detect.bench.machine import describe_machine, list_versions
-from aae_train.compute import uses_bf16
+from aae_train.compute import shrunk, uses_bf16
 from aae_train.config import Precision, TrainConfig
 from aae_train.draw import Draw
 from aae_train.families import make_model
@@ -46,10 +46,11 @@ def main(target: Path, rounds: int) -> None:
             model = make_model(config).to(memory_format=layout)  # type: ignore[call-overload]
             players = Players(model.players(config), processes, precision)
             drawn = torch.rand(config.batch_size, 3, *config.input_hw).mul(2).sub(1).contiguous(memory_format=layout)
+            clean = shrunk(drawn, config.layout.drawing_step)
             for step in range(_STEPS):
                 draw = Draw(prior, model.prior_chw, config.seed, 0, step, processes)
                 start = time.perf_counter()
-                model.step(model.phases[0].name, Pictures(drawn, drawn), draw, players)
+                model.step(model.phases[0].name, Pictures(drawn, clean), draw, players)
                 if step > 1:
                     times[name].append(1e3 * (time.perf_counter() - start))
     medians = {name: statistics.median(values) for name, values in times.items()}
