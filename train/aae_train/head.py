@@ -19,8 +19,7 @@ WIDTHS = (32, 64, 96)
 """Channels at 1/4, 1/8 and 1/16 of the input size."""
 
 STEM = 16
-"""Channels at 1/2, where an edge CPU spends its time. Without them, thin fibres are lost: what is a pixel wide has to
-be rectified before it is summed up."""
+"""Channels at 1/2, where an edge CPU spends its time: what is a pixel wide is rectified before it is summed up."""
 
 _START_LOGIT = -3.0
 """Defects are rare: a head that starts by finding them everywhere spends its first steps on unlearning that."""
