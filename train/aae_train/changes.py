@@ -23,9 +23,9 @@ FEWEST_PICTURES = 12
 
 ROTATIONS_DEG = (5.0, 15.0, 45.0, 180.0)
 MOST_UNUSUAL = 1.06
-"""How much less usual a changed picture may look, as a factor of its distance. With 1.12 chance decides on some sets, and
-too many changes cost more than too few: the places alone, on magnetic_tile, find 66.2 / 22.5 of synthetic defects (image
-AUROC / pixel AP) against 66.8 / 24.2, and nothing is won on six other sets."""
+"""How much less usual a changed picture may look, as a factor of its distance. With 1.12 chance decides on some sets,
+and too many changes cost more than too few: the places alone, on magnetic_tile, find 66.2 / 22.5 of synthetic defects
+(image AUROC / pixel AP) against 66.8 / 24.2, and nothing is won on six other sets."""
 
 MOST_ABOVE = 0.5
 """Share of the changed pictures that may look less usual than nine tenths of the unchanged do; 0.1 is chance."""
