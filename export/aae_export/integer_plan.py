@@ -94,7 +94,8 @@ def repeats(wiring: Wiring, node: NodeProto) -> bool:
         return False
     scales = wiring.constant(node.input[2]) if len(node.input) > 2 else None
     modes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    return scales is not None and list(scales) == [1, 1, 2, 2] and modes.get("mode", b"nearest") == b"nearest"
+    as_torch = {"mode": b"nearest", "nearest_mode": b"floor", "coordinate_transformation_mode": b"asymmetric"}
+    return scales is not None and list(scales) == [1, 1, 2, 2] and as_torch.items() <= modes.items()
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,10 @@ class Quantizer:
         node = self._wiring.maker[layer.output]
         if pixels_behind(self._wiring, node.input[0]) is not None:
             readers = self._wiring.readers[self._wiring.kept(node)]
-            wide = any(reader.output[0] in self._learned for reader in readers)
+            gains = any(reader.output[0] in self._learned for reader in readers)
         else:
-            wide = self._shapes[node.input[0]][1] >= LEAST_CHANNELS
-        return wide and _has_integer_kernel(node) and is_inner(self._wiring, node, self._learned)
+            gains = self._shapes[node.input[0]][1] >= LEAST_CHANNELS
+        return gains and _has_integer_kernel(node) and is_inner(self._wiring, node, self._learned)
 
 
 def _infer_shapes(proto: ModelProto) -> dict[str, tuple[int, ...]]:

@@ -78,6 +78,8 @@ class PartNote:
         problems = [f"{name} is {getattr(self, name)!r:.60}, {expected}" for name, expected in self._wrong_fields()]
         if not problems and self.latent_dim != int(np.prod(self.latent_chw)):
             problems.append(f"latent_dim {self.latent_dim} is not the product of latent_chw {self.latent_chw}")
+        if not problems and any(side % self.drawing_step for side in self.input_hw):
+            problems.append(f"drawing_step {self.drawing_step} does not divide input_hw {self.input_hw}")
         if not problems:
             problems += self._prior_problems()
         if problems:
@@ -95,7 +97,7 @@ class PartNote:
                 ("latent_chw", _whole_numbers(self.latent_chw, 3, 1, MAX_NUMBERS), "not three whole numbers from 1"),
                 ("noise_dim", _whole_numbers((self.noise_dim,), 1, 0, MAX_NUMBERS), f"not 0 to {MAX_NUMBERS}"),
                 ("input_hw", _whole_numbers(self.input_hw, 2, 1, 16384), "not a height and a width, 1 to 16384"),
-                ("drawing_step", _whole_numbers((self.drawing_step,), 1, 1, 16), "not 1 to 16"),
+                ("drawing_step", _whole_numbers((self.drawing_step,), 1, 1, 16384), "not a number of pixels"),
                 ("fit", self.fit in FITS, f"none of {', '.join(FITS)}"),
                 ("pictures", self.pictures == PICTURES, f"not {PICTURES!r}"),
                 ("weights_sha256", _is_sha256(self.weights_sha256), "not a SHA-256 in lower-case hex"),

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from aae_export.integer_plan import Wiring, make_plan, pixels_behind
+from aae_export.integer_plan import Wiring, make_plan, pixels_behind, repeats
 from aae_export.integers import WEIGHT_LEVELS, Scale, quantize_weights
 from aae_export.quantize import LEARNED, Quantizer
 from aae_export.separation import put_defects
@@ -172,6 +172,21 @@ def test_sums_join_where_both_terms_are_integers(rng: np.random.Generator) -> No
     assert make_plan(wiring, ["f1"], learned).nodes == {"f1", "f2"}  # repeating integers takes no arithmetic
     assert make_plan(wiring, ["d1", "f1"], learned).nodes == {"d1", "f1", "f2", "d2"}
     assert make_plan(wiring, [], learned).tensors == set()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"mode": "linear"}, {"nearest_mode": "ceil"}, {"coordinate_transformation_mode": "align_corners"}]
+)
+def test_only_what_repeats_every_pixel_takes_integers_as_they_are(
+    rng: np.random.Generator, changed: dict[str, str]
+) -> None:
+    fp32 = little_detector(rng)
+    (resize,) = (node for node in fp32.graph.node if node.op_type == "Resize")
+    assert repeats(Wiring(fp32.graph), resize)
+    for attribute in [each for each in resize.attribute if each.name in changed]:
+        resize.attribute.remove(attribute)
+    resize.attribute.extend(helper.make_attribute(name, value) for name, value in changed.items())
+    assert not repeats(Wiring(fp32.graph), resize)
 
 
 @pytest.fixture(scope="module")

@@ -151,6 +151,8 @@ def test_a_note_that_is_no_object(with_note: Alter, text: str) -> None:
         ("input_hw", [0, 64]),
         ("input_hw", [48, 64, 3]),
         ("input_hw", [48, 20000]),
+        ("drawing_step", 0),
+        ("drawing_step", "2"),
         ("fit", "squeeze"),
         ("pictures", "float NCHW RGB"),
         ("weights_sha256", "0" * 63),
@@ -161,6 +163,12 @@ def test_a_note_that_is_no_object(with_note: Alter, text: str) -> None:
 def test_each_field_is_checked(with_note: Alter, field_name: str, value: object) -> None:
     with pytest.raises(ModelError, match=rf"the part's note is wrong: {field_name} is .*; export the model again"):
         read_part(with_note(note_data(**{field_name: value})), "generator")
+
+
+def test_drawings_are_a_whole_part_of_pictures(with_note: Alter) -> None:
+    assert read_part(with_note(note_data(drawing_step=2)), "generator").note.drawn_hw == (24, 32)
+    with pytest.raises(ModelError, match=r"drawing_step 5 does not divide input_hw \(48, 64\)"):
+        read_part(with_note(note_data(drawing_step=5)), "generator")
 
 
 def test_the_shape_of_the_code_is_its_length(with_note: Alter) -> None:

@@ -81,8 +81,10 @@ def test_an_output_that_wants_to_end_the_loop_is_heard():
     slow.goes_on = False
     queued = QueuedOutput(slow, room=2)
     slow.let.release(100)
-    queued.take(judged(0))
+    assert queued.take(judged(0))  # nobody knows yet
+    settle(lambda: slow.taken)
     settle(lambda: not queued.take(judged(1)))
+    assert not queued.take(judged(2)), "it was heard once, and then no more"
     queued.close()
 
 

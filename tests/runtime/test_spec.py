@@ -33,6 +33,13 @@ def test_json_round_trip_keeps_every_value(spec: ModelSpec) -> None:
     assert ModelSpec.from_json(spec.to_json()) == spec
 
 
+def test_a_file_that_does_not_tell_the_drawings_size_draws_as_large_as_it_looks(spec: ModelSpec) -> None:
+    older = json.loads(spec.to_json())
+    del older["drawing_step"]
+    assert ModelSpec.from_json(json.dumps(older)).drawn_hw == spec.input_hw
+    assert replace(spec, drawing_step=2).drawn_hw == (128, 160)
+
+
 def test_integers_are_numbers_too(spec: ModelSpec) -> None:
     read = ModelSpec.from_json(changed(spec, threshold=7))
     assert read.threshold == 7.0
@@ -50,6 +57,8 @@ def test_integers_are_numbers_too(spec: ModelSpec) -> None:
         ({"input_hw": [0, 320]}, "outside 1 to 16384"),
         ({"input_hw": [256.0, 320]}, r"description\.input_hw is 256\.0"),
         ({"map_hw": [60, 80]}, "does not divide"),
+        ({"drawing_step": 3}, "drawing_step 3 does not divide"),
+        ({"drawing_step": 0}, "drawing_step 0 does not divide"),
         ({"colour_scale": [1.0, 1.0]}, "does not rise"),
         ({"threshold": None}, r"description\.threshold is None"),
         ({"threshold": True}, r"description\.threshold is True"),

@@ -18,7 +18,7 @@ def test_shapes_follow_the_input(input_hw: tuple[int, int], latent: str) -> None
     assert code.shape == (2, config.latent_dim) == (2, 3 * places if latent == "grid" else 6)
     step = config.layout.drawing_step
     assert step == (2 if latent == "grid" else 1)
-    assert model.decoder(code).shape == (2, 3, input_hw[0] // step, input_hw[1] // step) == (2, 3, *config.drawn_hw)
+    assert model.decoder(code).shape == (2, 3, input_hw[0] // step, input_hw[1] // step)
     assert model.latent_discriminator is not None
     assert model.latent_discriminator(code).shape == (2, places if latent == "grid" else 1)
 
@@ -27,8 +27,9 @@ def test_shapes_follow_the_input(input_hw: tuple[int, int], latent: str) -> None
 def test_every_family_draws_from_its_prior(family: str) -> None:
     config = TrainConfig(data="x", model=family, input_hw=(64, 96))
     model = make_model(config)
+    step = config.layout.drawing_step
     channels, height, width = model.prior_chw
-    assert model.generate(torch.zeros(2, channels * height * width)).shape == (2, 3, *config.drawn_hw)
+    assert model.generate(torch.zeros(2, channels * height * width)).shape == (2, 3, 64 // step, 96 // step)
     if (discriminator := model.picture_discriminator) is not None:
         assert discriminator(torch.zeros(2, 3, 64, 96)).shape == (2, 1)
 

@@ -222,12 +222,6 @@ class TrainConfig:
         return FAST if self.latent == GRID and self.model in TILE_MODELS else FINE
 
     @property
-    def drawn_hw(self) -> tuple[int, int]:
-        """Height and width of what a decoder draws."""
-        step = self.layout.drawing_step
-        return self.input_hw[0] // step, self.input_hw[1] // step
-
-    @property
     def latent_dim(self) -> int:
         """Length of a flattened code."""
         channels, height, width = self.latent_chw

@@ -86,8 +86,8 @@ def draw_contents(note: PartNote, seed: int, sections: Sequence[Section]) -> NDA
     numbers, down, across = note.latent_chw
     places = "" if down == across == 1 else f" in each of {down} x {across} places"
     facts = (
-        f"family {note.family},  prior {note.prior},  {numbers} numbers{places},  pictures {note.input_hw[1]} x "
-        f"{note.input_hw[0]} pixels,  weights {note.weights_sha256[:12]},  seed {seed}"
+        f"family {note.family},  prior {note.prior},  {numbers} numbers{places},  drawn with {note.drawn_hw[1]} x "
+        f"{note.drawn_hw[0]} pixels,  weights {note.weights_sha256[:12]},  seed {seed}"
     )
     return draw_sheet("What the model believes a good part looks like", facts, sections)
 
