@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
             middle = part.box_xywh[0] + part.box_xywh[2] / 2
             if part.defect and part.defect not in found and abs(middle - 230) < 16:
                 image, _ = camera.render(index)
-                found[part.defect] = annotate(image, detector(image), colour_scale=detector.spec.colour_scale)
+                found[part.defect] = annotate(image, detector(image), colour_scale=detector.colour_scale)
         if len(found) == len(KINDS):
             break
     tiles = [found[kind] for kind in KINDS]

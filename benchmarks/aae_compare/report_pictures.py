@@ -70,7 +70,7 @@ def look_at_parts(detector: Detector, parts: Sequence[LabelledPicture]) -> list[
         frame = to_bgr8(read_picture(part.path))
         detection = detector(frame)
         size_hw = shown_hw(frame.shape[:2], _PART_SIDE)
-        heat = draw_heat(detection.anomaly_map, size_hw, detector.spec.colour_scale, detection.threshold)
+        heat = draw_heat(detection.anomaly_map, size_hw, detector.colour_scale, detection.threshold)
         drawing = resize(detection.reconstruction_bgr, size_hw)
         seen.append(
             Seen(picture_uri(drawing), picture_uri(heat), detection.verdict.value, detection.score, detection.threshold)

@@ -28,13 +28,13 @@ from aae_detect.golden import decode_golden, encode_golden
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import prepare, to_bgr8
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
+from aae_detect.threshold import colour_scale
 from aae_export.budget import Budget, Choice, decide
 from aae_export.fold import fold
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
 from aae_export.precision import Cost, Material, Precision, make_precision
-from aae_train.calibration import colour_scale
 from aae_train.judge import CELL
 from aae_train.pictures import find_pictures
 from aae_train.run_folder import TrainedModel, read_trained

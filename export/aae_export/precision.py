@@ -16,12 +16,12 @@ from aae_detect.detector import Detector
 from aae_detect.errors import ModelError
 from aae_detect.golden import golden_input
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
+from aae_detect.threshold import colour_scale, with_scores
 from aae_export.displacement import Paired, Yardstick
 from aae_export.float_layers import find_float_layers
 from aae_export.half import to_half
 from aae_export.quantize import Quantizer
 from aae_export.separation import labelled_scores, measure_scores, put_defects, time_ratio
-from aae_train.calibration import colour_scale
 
 Precision = Literal["fp16", "int8"]
 
@@ -121,12 +121,14 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
     else:
         model, stay = _quantize(content, material.shown)
     paired = _yardstick(content, material.held_back or material.shown, _MOST_JUDGED).measure(model.SerializeToString())
+    threshold, scores = spec.threshold + paired.shift, np.asarray(spec.calibration.scores) + paired.shift
     if spec.calibration.method == "split":
         before, after = (measure_scores(each, material.held_back) for each in (content, model.SerializeToString()))
-        threshold = same_rank(spec.threshold, before, after)
-    else:  # the pictures' scores came from models that are not exported; this one is as far from fp32 as on good ones
-        threshold = spec.threshold + paired.shift
-    _write(out, model, _with_precision(spec, precision, threshold, model))
+        scores = np.sort(after)
+        if not spec.calibration.extrapolated:
+            threshold = same_rank(spec.threshold, before, after)
+    # Else the pictures' scores came from models that are not exported; this one is as far from fp32 as on good ones.
+    _write(out, model, _with_precision(spec, precision, threshold, scores, model))
     judged, judged_on = paired, "synthetic defects"
     if material.labelled is not None:
         labelled = [labelled_scores(path, material.labelled) for path in (fp32, out)]
@@ -202,11 +204,20 @@ def _read_spec(model: bytes) -> ModelSpec:
     return ModelSpec.from_json(notes[METADATA_KEY])
 
 
-def _with_precision(spec: ModelSpec, precision: Precision, threshold: float, model: onnx.ModelProto) -> ModelSpec:
-    """Describe the new model: its own threshold, and the golden sample's score as it gives it here."""
+def _with_precision(
+    spec: ModelSpec, precision: Precision, threshold: float, scores: NDArray[np.float64], model: onnx.ModelProto
+) -> ModelSpec:
+    """Describe the new model: its own threshold and good scores, and the golden sample's score as it gives it here."""
     score = measure_scores(model.SerializeToString(), [golden_input(spec)])[0]
     golden = GoldenSample(spec.golden.picture_png_base64, float(score))
-    return replace(spec, precision=precision, threshold=threshold, colour_scale=colour_scale(threshold), golden=golden)
+    return replace(
+        spec,
+        precision=precision,
+        threshold=threshold,
+        colour_scale=colour_scale(threshold),
+        calibration=with_scores(spec.calibration, scores),
+        golden=golden,
+    )
 
 
 def _write(path: Path, model: onnx.ModelProto, spec: ModelSpec) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aae_detect.frames import Frame as Frame
     from aae_detect.frames import FrameSource as FrameSource
     from aae_detect.overlay import annotate as annotate
+    from aae_detect.site_file import read_site_entry as read_site_entry
     from aae_detect.sources import open_source as open_source
     from aae_detect.spec import ModelSpec as ModelSpec
 
@@ -53,6 +54,7 @@ _HOME = {
     "Verdict": "detection",
     "annotate": "overlay",
     "open_source": "sources",
+    "read_site_entry": "site_file",
 }
 
 __all__ = [*_HOME, "__version__"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 from aae_detect.camera.watched import WatchedCamera
@@ -29,7 +27,9 @@ from aae_detect.loop import Stream, Summary, run_loop
 from aae_detect.outputs import EventOutput, NgOutput, SignalLines, VideoOutput
 from aae_detect.queued_output import QueuedOutput
 from aae_detect.session import AUTO
+from aae_detect.site_file import read_site_entry
 from aae_detect.source_settings import open_with
+from aae_detect.stop_signals import stop_on_signals
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.window import KEYS_HELP
 from aae_detect.window_output import EveryFrame, LiveWindow, Newest
@@ -130,7 +130,10 @@ def _load_detectors(settings: Settings) -> list[Detector]:
             )
             for warning in loaded[path, bits].warnings:
                 _say(f"warning: {warning}")
-        detectors.append(loaded[path, bits].with_threshold(stream.threshold))
+        detector = loaded[path, bits]
+        if stream.site is not None:
+            detector = detector.with_site(read_site_entry(stream.site, stream.source.shown_name, stream.product))
+        detectors.append(detector.with_threshold(stream.threshold))
     return detectors
 
 
@@ -154,7 +157,7 @@ def _put_together(
     streams, newest, tally = [], [], None
     for wanted, source, detector in zip(settings.streams, sources, detectors, strict=True):
         note = source.name if len(sources) > 1 else ""
-        drawer = Drawer(detector.spec.colour_scale, inset=settings.show_reconstruction, note=note)
+        drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note)
         outputs: list[Output] = [SignalLines(_say)] if live else []
         if isinstance(source, DemoCamera):
             tally = DemoTally(source)
@@ -199,7 +202,7 @@ def _slug(name: str) -> str:
 def _run(settings: Settings, streams: Sequence[Stream], window: LiveWindow | None) -> list[Summary]:
     """Run the loop; beside a window for cameras in a thread, because windows need the main one."""
     stop = threading.Event()
-    with _stop_on_signals(stop):
+    with stop_on_signals(stop):
         if window is None:
             return run_loop(streams, stop, settings.max_frames)
         return _run_beside(window, streams, stop, settings.max_frames)
@@ -230,23 +233,6 @@ def _run_beside(
     if failures:
         raise failures[0]
     return summaries
-
-
-@contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a wish to stop after the frame in hand; a second Ctrl-C stops at once."""
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show_stats(streams: Sequence[Stream]) -> StatsScreen:

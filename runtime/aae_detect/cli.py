@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
-from aae_detect.errors import ConfigError
 from aae_detect.provider_option import provider_option, provider_options_option, threads_option
-
-if TYPE_CHECKING:
-    from aae_detect.stream_settings import StreamSettings
+from aae_detect.source_options import camera_options, model_of_environment, read_streams, source_options
 
 _EPILOG = """\b
 Examples:
@@ -25,6 +21,7 @@ Examples:
   aae-detect --source 'parts/*.png' --model detector.onnx --save-video overlay.mp4
   aae-detect --source 0 --source 1 --model detector.onnx     two cameras, one model
   aae-detect --config line.toml --no-window --jsonl -        each camera as the file says
+  aae-detect --camera 0 --model detector.onnx --site site.json   by what aae-calibrate has learned here
   aae-detect --doctor --model detector.onnx                  what this machine has, and whether the model runs on it
 
 \b
@@ -43,21 +40,7 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     metavar="FILE",
     help="detector.onnx, from aae-export.  [default: what AAE_DETECT_MODEL names]",
 )
-@click.option("--camera", type=click.IntRange(min=0), metavar="N", help="Camera by its number; the same as --source N.")
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="WHAT",
-    help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, gst: pipeline, or demo:. May be "
-    "repeated. ${NAME} stands for a variable of the environment, ${file:PATH} for what a file holds.",
-)
-@click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="TOML file of sources, each with its own model and camera settings; see docs/cameras.md.",
-)
+@source_options
 @click.option(
     "--demo", is_flag=True, help="The built-in demo camera, with the shipped demo model unless --model is given."
 )
@@ -65,17 +48,13 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 @provider_options_option
 @threads_option
 @click.option("--threshold", type=float, help="NG above this score, instead of the model's own threshold.")
-@click.option("--size", metavar="WxH", help="Ask the camera for this resolution, such as 1920x1080.")
-@click.option("--fps", type=float, help="Ask the camera for this rate; nominal for pictures.")
-@click.option("--exposure", type=float, help="Ask the camera for this exposure, in its own units.")
-@click.option("--gain", type=float, help="Ask the camera for this gain, in its own units.")
-@click.option("--pixel-format", metavar="FOURCC", help="Ask the camera for this format, such as MJPG.")
-@click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit frames carry.  [default: 16]")
-@click.option("--rotate", type=click.Choice(["90", "180", "270"]), help="Turn the picture clockwise, degrees.")
-@click.option("--flip", type=click.Choice(["horizontal", "vertical", "both"]), help="Mirror the picture.")
-@click.option("--crop", metavar="L,T,W,H", help="Look only at this part of the turned picture, pixels.")
-@click.option("--every", type=click.IntRange(min=1), metavar="N", help="Judge each N-th frame only.")
-@click.option("--most-fps", type=float, metavar="F", help="Judge at most F frames per second.")
+@click.option(
+    "--site",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What aae-calibrate has learned in front of this camera: threshold, and what is usual at each place.",
+)
+@camera_options
 @click.option(
     "--lost-after",
     type=float,
@@ -142,9 +121,10 @@ def main(
             sys.exit(0 if healthy else 1)
         from aae_detect.app import Settings, run
 
-        named = model or _model_of_environment(demo)
+        # The demo shows the shipped model, whatever the environment names.
+        named = model or (None if demo else model_of_environment())
         settings = Settings(
-            streams=_streams(camera, sources, config, demo, {"model": named, **of_source}),
+            streams=read_streams(camera, sources, config, demo, {"model": named, **of_source}),
             demo=demo,
             provider=provider,
             provider_options=provider_options,
@@ -159,32 +139,3 @@ def main(
             wait=wait or config is not None,
         )
         sys.exit(run(settings))
-
-
-def _model_of_environment(demo: bool) -> Path | None:
-    """Read AAE_DETECT_MODEL; the demo leaves it alone, because it shows the shipped model."""
-    named = os.environ.get("AAE_DETECT_MODEL", "")
-    return Path(named) if named and not demo else None
-
-
-def _streams(
-    camera: int | None, sources: tuple[str, ...], config: Path | None, demo: bool, options: dict[str, Any]
-) -> tuple[StreamSettings, ...]:
-    """Make out what is to be looked at; options hold for each source, and for those of a file that say nothing else."""
-    from aae_detect.stream_settings import read_config, read_stream
-
-    ways = {"--camera": camera is not None, "--source": bool(sources), "--config": config is not None}
-    given = [name for name, is_given in ways.items() if is_given]
-    if demo and given:
-        raise ConfigError(f"--demo brings its own camera; leave {' and '.join(given)} out")
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} both name a source; give one of them")
-    if not demo and not given:
-        raise ConfigError("no source; give --camera 0, --source WHAT, or --demo")
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    for name in ("bits", "rotate"):
-        values[name] = values[name] and int(values[name])
-    if config is not None:
-        return read_config(config, values)
-    addresses = ["demo:"] if demo else [str(camera)] if camera is not None else sources
-    return tuple(read_stream({"source": address, **values}) for address in addresses)

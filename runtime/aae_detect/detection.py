@@ -62,7 +62,7 @@ class Detection:
     threshold: float
     verdict: Verdict
     model_map: NDArray[np.float32]
-    """Anomaly map as the model gave it, (h, w) of the spec's `map_hw`."""
+    """Anomaly map as it was judged, (h, w) of the spec's `map_hw`: the model's, or what a site makes of it."""
 
     reconstruction_bgr: NDArray[np.uint8]
     """What the part should look like: the model's whole input, HxWx3 BGR, of the spec's `drawn_hw`."""
@@ -71,6 +71,9 @@ class Detection:
     """Where the frame lay in the model's input."""
 
     latency_ms: Latency
+
+    p_value: float | None = None
+    """Probability that a good picture scores so high, see `GoodScores.p_value`; None where no good scores are known."""
 
     @cached_property
     def anomaly_map(self) -> NDArray[np.float32]:

@@ -15,13 +15,17 @@ from aae_detect.detection import Detection, Latency
 from aae_detect.errors import ConfigError, ModelError
 from aae_detect.geometry import Placement
 from aae_detect.golden import check_golden, golden_input
+from aae_detect.good_scores import GoodScores
 from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile, read_model
 from aae_detect.preprocess import BITS, prepare
 from aae_detect.scoring import judge, score_map
 from aae_detect.session import AUTO, open_session
+from aae_detect.site_file import SiteEntry
+from aae_detect.site_places import SitePlaces
 from aae_detect.spec import ModelSpec
 from aae_detect.thread_choice import choose_threads
+from aae_detect.threshold import colour_scale
 
 
 class Detector:
@@ -34,10 +38,14 @@ class Detector:
         self.provider = provider
         """The execution provider that really loaded, as ONNX Runtime names it."""
         self.threshold = threshold
+        self.colour_scale = model.spec.colour_scale
+        """Map values drawn as the coldest and the hottest colour; the same for every frame."""
         self.threads = 0
         """Threads inside an operator; 0 means one per core."""
         self.warnings: tuple[str, ...] = ()
         """What the user should know about how it was loaded."""
+        self._good_scores = GoodScores.from_scores(model.spec.calibration.scores)
+        self._places: SitePlaces | None = None
         self._run = make_run(session, provider)
         self._bits = bits
 
@@ -94,6 +102,30 @@ class Detector:
         other.threshold = float(threshold)
         return other
 
+    def with_site(self, entry: SiteEntry) -> Detector:
+        """Return a detector for one camera, with what was learned in front of it, over the same loaded model.
+
+        Args:
+            entry: From `read_site_entry`.
+
+        Raises:
+            ConfigError: it was made for another model.
+        """
+        if entry.model_sha256 != self.model_sha256:
+            raise ConfigError(
+                f"the calibration of {entry.title} is for a model with SHA-256 {entry.model_sha256[:16]}..., this one "
+                f"has {self.model_sha256[:16]}...; calibrate again with `aae-calibrate`"
+            )
+        other = copy(self)
+        try:
+            other._places = SitePlaces.unpack(entry.places, self.spec.map_hw)
+        except ValueError as error:
+            raise ConfigError(f"the calibration of {entry.title} is damaged: {error}; calibrate again") from error
+        other.threshold = entry.threshold
+        other.colour_scale = colour_scale(entry.threshold)
+        other._good_scores = GoodScores.from_scores(entry.calibration.scores)
+        return other
+
     def __call__(self, image: Any) -> Detection:
         """Judge one frame.
 
@@ -121,6 +153,8 @@ class Detector:
         ready = perf_counter_ns()
         maps, reconstructions = self._run(inputs)
         inferred = perf_counter_ns()
+        if self._places is not None:
+            maps = self._places.calm(maps)
         scores = [score_map(anomaly_map) for anomaly_map in maps]
         done = perf_counter_ns()
         share = 1e-6 / len(images)
@@ -141,7 +175,8 @@ class Detector:
         latency: Latency,
     ) -> Detection:
         verdict = judge(score, self.threshold)
-        return Detection(score, self.threshold, verdict, anomaly_map, reconstruction_bgr, placement, latency)
+        p_value = None if self._good_scores is None else self._good_scores.p_value(score)
+        return Detection(score, self.threshold, verdict, anomaly_map, reconstruction_bgr, placement, latency, p_value)
 
 
 def _check_threshold(threshold: float | None) -> None:

@@ -186,6 +186,7 @@ def _model(path: Path) -> Iterator[Finding]:
     yield Finding("file", str(path))
     try:
         from aae_detect.detector import Detector
+        from aae_detect.threshold import tell_rate
 
         detector = Detector.load(path)
     except InstallError:
@@ -198,8 +199,8 @@ def _model(path: Path) -> Iterator[Finding]:
     yield Finding("input", f"{height}x{width} (height x width), {spec.fit}; map {map_h}x{map_w}")
     yield Finding(
         "threshold",
-        f"{spec.threshold:.6g} for a false-reject rate of {calibration.promised_frr:.2%} "
-        f"(asked: {calibration.target_frr:.2%}), from {calibration.count} good pictures ({calibration.method})",
+        f"{spec.threshold:.6g} {tell_rate(calibration)}; {calibration.target_frr:.1%} was asked for; from "
+        f"{calibration.count} good pictures ({calibration.method})",
     )
     yield Finding("provider", detector.provider)
     yield Finding("golden sample", f"reproduced, score {spec.golden.score:.6g}")

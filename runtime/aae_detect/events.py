@@ -26,6 +26,7 @@ def frame_event(frame: Frame, detection: Detection, age_ms: float) -> dict[str, 
     return {
         **_head(frame),
         "score": detection.score if math.isfinite(detection.score) else None,
+        "p_value": None if detection.p_value is None else float(f"{detection.p_value:.4g}"),
         "threshold": detection.threshold,
         "verdict": detection.verdict.value,
         "regions": regions,
@@ -44,6 +45,7 @@ def unknown_event(frame: Frame, threshold: float, reason: str, age_ms: float) ->
     return {
         **_head(frame),
         "score": None,
+        "p_value": None,
         "threshold": threshold,
         "verdict": Verdict.UNKNOWN.value,
         "regions": [],

@@ -77,4 +77,6 @@ def open_with(settings: SourceSettings) -> FrameSource:
         ConfigError: a secret is missing.
     """
     source = open_source(fill_secrets(settings.source), fps=settings.camera.fps, camera=settings.camera)
+    if settings.name:
+        source.name = settings.name
     return source if settings.view == FrameView() else ViewedSource(source, settings.view)

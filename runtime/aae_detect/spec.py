@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
+from aae_detect.checked_json import read_dataclass
 from aae_detect.errors import ModelError
 
 METADATA_KEY = "aae_detect.spec"
@@ -15,8 +16,6 @@ SCHEMA_VERSION = 1
 Fit = Literal["stretch", "letterbox", "crop"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -24,7 +23,7 @@ class Calibration:
 
     method: str
     """`split`: scores of pictures that nothing else touched; `cross-fit`: each picture scored by a model that never
-    saw it."""
+    saw it; `site`: frames of the camera that it is for."""
 
     count: int
     """Good pictures whose scores the threshold rests on."""
@@ -38,6 +37,22 @@ class Calibration:
     score_min: float
     score_median: float
     score_max: float
+
+    bound_frr: float = 1.0
+    """The realised false-reject rate lies below this with a confidence of 95 %; 1 where nothing is known."""
+
+    extrapolated: bool = False
+    """Whether the threshold was read from a fitted tail, because `count` scores do not reach so far."""
+
+    effective_count: int = 0
+    """What the pictures are worth as a number of independent ones; 0 where nobody looked."""
+
+    scores: tuple[float, ...] = ()
+    """The scores themselves, ascending, for p-values; none in files of older versions."""
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.scores)) or list(self.scores) != sorted(self.scores):
+            raise ValueError("the scores of the calibration are not finite numbers in ascending order")
 
 
 @dataclass(frozen=True)
@@ -153,38 +168,6 @@ class ModelSpec:
                 "upgrade aae-detect on this machine"
             )
         try:
-            return _read(cls, data, "description")
+            return read_dataclass(cls, data, "description")
         except (TypeError, ValueError) as error:
             raise ModelError(f"the model's description cannot be read: {error}; export the model again") from error
-
-
-def _read(kind: type[_T], data: Any, where: str) -> _T:
-    """Make a dataclass from JSON data, every value checked against the field's annotation."""
-    if not isinstance(data, dict):
-        raise TypeError(f"{where} is {type(data).__name__}, not an object")
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(data) - set(known)):
-        raise ValueError(f"{where} has unknown fields {', '.join(map(repr, unknown[:5]))}")
-    required = {name for name, f in known.items() if f.default is MISSING}
-    if missing := sorted(required - set(data)):
-        raise ValueError(f"{where} lacks {', '.join(missing)}")
-    return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Check one JSON value against an annotation; JSON has no tuples, so lists become tuples here."""
-    if is_dataclass(hint):
-        return _read(hint, value, where)  # type: ignore[arg-type]
-    origin = get_origin(hint)
-    if origin is tuple and isinstance(value, list) and len(value) == len(get_args(hint)):
-        return tuple(_convert(h, v, where) for h, v in zip(get_args(hint), value, strict=True))
-    if origin is dict and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
-        return value
-    if origin is Literal and value in get_args(hint):
-        return value
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint in (int, str) and type(value) is hint:
-        return value
-    raise TypeError(f"{where} is {value!r:.60}, not {getattr(hint, '__name__', hint)}")

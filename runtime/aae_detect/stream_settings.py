@@ -2,6 +2,7 @@
 
 [defaults]                     # for every source below
 model = "detector.onnx"        # beside this file
+site = "site.json"
 
 [[source]]
 name = "line 1"
@@ -37,7 +38,13 @@ class StreamSettings:
     source: SourceSettings
     model: Path | None = None
     threshold: float | None = None
-    """Instead of the model's own."""
+    """Instead of the model's own, and of the site's."""
+
+    site: Path | None = None
+    """File of `aae-calibrate` that holds an entry for this source."""
+
+    product: str = ""
+    """What is looked at, where a site has several."""
 
 
 def read_stream(values: Mapping[str, Any]) -> StreamSettings:
@@ -60,7 +67,8 @@ def read_stream(values: Mapping[str, Any]) -> StreamSettings:
     view = {name: read[key] for key, name in _OF_VIEW.items() if key in read}
     rest = {name: read[key] for key, name in _OF_SOURCE.items() if key in read}
     source = SourceSettings(**rest, camera=CameraOptions(**camera), view=FrameView(**view))
-    return StreamSettings(source, Path(read["model"]) if "model" in read else None, read.get("threshold"))
+    files = {name: Path(read[name]) for name in _FILES if name in read}
+    return StreamSettings(source, **files, threshold=read.get("threshold"), product=read.get("product", ""))
 
 
 def read_config(path: Path, options: Mapping[str, Any]) -> tuple[StreamSettings, ...]:
@@ -92,11 +100,9 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[StreamSettings,
     for number, values in enumerate(sources):
         try:
             written = {**defaults, **values}
-            if "model" in written:
-                written["model"] = str(path.parent / _text(written["model"]))
+            for name in (name for name in _FILES if name in written):  # they lie beside this file
+                written[name] = str(path.parent / _read(name, written[name]))
             streams.append(read_stream({**options, **written}))
-        except TypeError:
-            raise ConfigError(f"{path}:{_line(text, 'model', number)}: model: expected {KEYS['model'][1]}") from None
         except ConfigError as error:
             name = str(error).partition(":")[0]
             raise ConfigError(f"{path}:{_line(text, name, number)}: {error}") from error
@@ -152,6 +158,8 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "name": (_text, "a text"),
     "model": (_text, "the path of a detector.onnx"),
     "threshold": (_number, "a number"),
+    "site": (_text, "the path of a file of aae-calibrate"),
+    "product": (_text, "a text"),
     "size": (_size, '"WIDTHxHEIGHT", such as "1920x1080"'),
     "fps": (_number, "frames per second"),
     "exposure": (_number, "a number in the camera's units"),
@@ -166,6 +174,8 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "lost_after": (_number, "seconds; 0: never"),
 }
 """What may be said of a source: how it is read, and what is expected."""
+
+_FILES = ("model", "site")
 
 _OF_SOURCE = {
     "source": "source",

@@ -58,7 +58,7 @@ def test_a_sound_model() -> None:
     assert healthy
     model = text[text.index("\nModel\n") :]
     assert f"{spec.input_hw[0]}x{spec.input_hw[1]} (height x width), {spec.fit}" in model
-    assert f"threshold      {spec.threshold:.6g} for a false-reject rate of" in model
+    assert f"threshold      {spec.threshold:.6g} rejects at most 1.0% of good parts" in model
     assert "provider       " in model and "golden sample  reproduced" in model
 
 

@@ -39,11 +39,13 @@ PUBLIC_NAMES = {
     "__version__",
     "annotate",
     "open_source",
+    "read_site_entry",
 }
 
 VERBS = {
     "aae-detect": ("aae_detect.cli", []),
     "aae-bench": ("aae_detect.bench.cli", []),
+    "aae-calibrate": ("aae_detect.calibrate.cli", []),
     "aae-bench latency": ("aae_detect.bench.cli", ["latency"]),
     "aae-bench accuracy": ("aae_detect.bench.cli", ["accuracy"]),
 }
@@ -52,6 +54,10 @@ RUNS = {
     "detect": (
         "aae_detect.cli",
         "--demo --max-frames 3 --no-window --save-video {out}/overlay.mp4 --jsonl {out}/events.jsonl",
+    ),
+    "calibrate": (
+        "aae_detect.calibrate.cli",
+        "{model} --source demo:320x240?defects=0 --every 13 --count 10 --out {out}/site.json",
     ),
     "doctor": ("aae_detect.cli", "--doctor --model {model}"),
     "latency": ("aae_detect.bench.cli", "latency {model} --threads 1 --json {out}/latency.json"),

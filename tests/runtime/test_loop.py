@@ -191,8 +191,8 @@ def test_the_event_holds_the_contract(detector: Detector) -> None:
     frame[20:24, 36:40] = 255
     run_loop(detector, ListSource(frame), [keep], threading.Event())
     event = keep.judged[0].event
-    keys = ["type", "frame", "time", "source", "score", "threshold", "verdict", "regions", "latency_ms", "age_ms"]
-    assert list(event) == keys
+    keys = ["type", "frame", "time", "source", "score", "p_value", "threshold", "verdict", "regions", "latency_ms"]
+    assert list(event) == [*keys, "age_ms"]
     assert (event["type"], event["frame"], event["source"], event["threshold"]) == ("frame", 0, "list", 2.0)
     assert datetime.fromisoformat(event["time"]).tzinfo is not None
     assert list(event["regions"][0]) == ["x", "y", "width", "height", "area_px", "peak"]

@@ -23,6 +23,8 @@ source = "rtsp://viewer:${CAMERA_PASSWORD}@10.0.0.5/stream"
 [[source]]
 source = "/dev/video0"
 model = "/other.onnx"
+site = "site.json"
+product = "lid"
 threshold = 4.5
 size = "1920x1080"
 fps = 30
@@ -51,6 +53,8 @@ def test_a_file_says_all_that_options_say(tmp_path):
     assert first.model == tmp_path / "models" / "detector.onnx"
     assert second.model == Path("/other.onnx")
     assert second.threshold == 4.5
+    assert (second.site, second.product) == (tmp_path / "site.json", "lid")
+    assert (first.site, first.product) == (None, "")
     assert second.source == SourceSettings(
         "/dev/video0",
         camera=CameraOptions((1080, 1920), 30, 120, 2, "MJPG", 12),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aae_train.calibration import conformal_threshold
+from aae_detect.threshold import conformal_threshold
 from aae_train.evidence_statistics import fit_places
 from aae_train.held_out import Answers, Calibrated, HeldOut, score_each
 from aae_train.look_through import look_again, write_odd_ones

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="needs the train extra")
 
 from aae_detect.bench import metrics
-from aae_train.calibration import conformal_threshold
+from aae_detect.threshold import conformal_threshold
 from aae_train.config import TrainConfig
 from aae_train.evidence_statistics import Statistics
 from aae_train.held_out import Answers, Calibrated, Detect, HeldOut

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the train extra")
 
 from aae_detect.bench.dataset import LabelledPicture
-from aae_train.calibration import conformal_threshold
+from aae_detect.threshold import conformal_threshold
 from aae_train.report.histogram import count_above, histogram_svg
 from aae_train.report.labelled import Judged, Labelled, choose_to_show
 from aae_train.report.opinion import form_opinion

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aae_detect import __version__
 from aae_detect.prior import Prior
-from aae_train.calibration import Threshold, colour_scale, conformal_threshold
+from aae_detect.threshold import Threshold, colour_scale, conformal_threshold
 from aae_train.checkpoint import read_tensors
 from aae_train.compute import to_pictures, uses_bf16
 from aae_train.config import TrainConfig
@@ -92,7 +92,7 @@ class Finisher:
             "select_score": progress.best_score,
             "chosen_step": progress.best_step or progress.step,
             "threshold": threshold.value,
-            "calibration": asdict(threshold.calibration),
+            "calibration": {k: v for k, v in asdict(threshold.calibration).items() if k != "scores"},
             "latent": self._latent_summary(model),
             "health": health.to_dict(),
             "versions": {"aae-detect": __version__, "torch": torch.__version__, "numpy": version("numpy")},

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from aae_train.calibration import Threshold
+from aae_detect.threshold import Threshold
 from aae_train.evidence_statistics import Statistics
 from aae_train.loader import Store
 

@@ -27,8 +27,8 @@ from torch import Tensor
 from aae_detect.errors import ConfigError
 from aae_detect.prior import Prior
 from aae_detect.spec import Calibration
+from aae_detect.threshold import Threshold
 from aae_detect.whole_file import write_whole
-from aae_train.calibration import Threshold
 from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.config import CUSTOM, TrainConfig
 from aae_train.detector import Detector, make_detector
@@ -159,7 +159,9 @@ def read_trained(run: Path) -> TrainedModel:
     tensors, notes = read_tensors(path)
     try:
         statistics = [tensors.pop(f"statistics.{name}") for name in ("centre", "spread")]
-        threshold = Threshold(float(notes["threshold"]), Calibration(**notes["calibration"]))
+        calibration = notes["calibration"]
+        calibration["scores"] = tuple(calibration.get("scores", ()))  # JSON has no tuples
+        threshold = Threshold(float(notes["threshold"]), Calibration(**calibration))
         trained = make_detector(config)
         trained.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from aae_detect.spec import Calibration
+from aae_detect.threshold import tell_rate
 from aae_train.compute import uses_bf16
 from aae_train.config import GRID
 from aae_train.run import Run
@@ -37,7 +39,7 @@ def describe(run: Run) -> str:
 def closing_words(out: Path) -> str:
     """Say what came out, where it lies, and what to do next."""
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    promised, count = metrics["calibration"]["promised_frr"], metrics["calibration"]["count"]
+    calibration = Calibration(**metrics["calibration"])
     chosen = (
         ""
         if metrics["select_score"] is None
@@ -49,8 +51,7 @@ def closing_words(out: Path) -> str:
     return "\n".join(
         [
             f"trained {metrics['steps']} steps in {metrics['training_seconds'] / 60:.1f} minutes{chosen}",
-            f"threshold {metrics['threshold']:.4g}: rejects at most {promised:.1%} of good parts, from {count} "
-            "good pictures",
+            f"threshold {metrics['threshold']:.4g}: {tell_rate(calibration)}, from {calibration.count} good pictures",
             f"finds {tell_smallest_spot(metrics['smallest_spot'])}",
             f"look at {out / REPORT_FILE}: whether to trust it",
             f"next: aae-export {out}",

@@ -198,7 +198,7 @@ def _time_batch(detector: Detector, frames: list[NDArray[np.uint8]]) -> tuple[fl
         _ = detection.regions  # made when first asked for: this is where its time goes
     located = perf_counter_ns()
     for frame, detection in zip(frames, detections, strict=True):
-        annotate(frame, detection, colour_scale=detector.spec.colour_scale, fps=30.0)
+        annotate(frame, detection, colour_scale=detector.colour_scale, fps=30.0)
     drawn = perf_counter_ns()
     stages = detections[0].latency_ms
     postprocess = stages.postprocess + (located - judged) * per_frame

@@ -108,7 +108,7 @@ def measure_pipeline(
         SourceError: a source does not open, or gives too few frames.
     """
     meters = [Meter(warmup_s) for _ in sources]
-    painters = [Painter(Drawer(detector.spec.colour_scale)) for _ in sources]
+    painters = [Painter(Drawer(detector.colour_scale)) for _ in sources]
     queues = [QueuedOutput(painter, room=2) for painter in painters] if overlay else []
     opened: list[FrameSource] = [WatchedCamera(each) if each.live else open_with(each) for each in sources]
     streams = []

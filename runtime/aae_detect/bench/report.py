@@ -50,6 +50,7 @@ def describe_model(model: ModelFile) -> dict[str, Any]:
         "threshold": spec.threshold,
         "target_frr": spec.calibration.target_frr,
         "promised_frr": spec.calibration.promised_frr,
+        "bound_frr": spec.calibration.bound_frr,
     }
 
 

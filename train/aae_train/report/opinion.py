@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.spec import Calibration
+from aae_detect.threshold import tell_rate
 from aae_train.report.histogram import count_above
 from aae_train.report.labelled import Labelled
 
@@ -102,8 +103,8 @@ def _promise(calibration: Calibration, threshold: float) -> str:
     cross_fit = calibration.method == "cross-fit"
     how = "each scored by a model that had not learned it" if cross_fit else "none of which it learned from"
     return (
-        f"The threshold {threshold:.4g} rejects at most {calibration.promised_frr:.1%} of good parts, as long as "
-        f"parts, camera and light stay as they are; it rests on {calibration.count} good pictures, {how}."
+        f"The threshold {threshold:.4g} {tell_rate(calibration)}, as long as parts, camera and light stay as they are; "
+        f"it rests on {calibration.count} good pictures, {how}."
     )
 
 

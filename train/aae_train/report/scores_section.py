@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aae_detect.threshold import conformal_threshold
 from aae_train.report.histogram import DEFECT_COLOUR, GOOD_COLOUR, count_above, histogram_svg
 from aae_train.report.measure import Examined, Scored, scores_of
 from aae_train.report.page import note, text
@@ -36,17 +37,18 @@ def scores_section(good: Sequence[Scored], defects: Sequence[Scored], examined: 
 
 def _few_to_blame(good: Sequence[Scored], defects: Sequence[Scored], examined: Examined) -> str:
     """Name the good pictures that set the threshold, where without so few of them many more defects were found."""
-    threshold = examined.calibrated.threshold.value
-    if good[0].score != threshold:  # not the highest: a few of them cannot move it
+    threshold, calibration = examined.calibrated.threshold.value, examined.calibrated.threshold.calibration
+    if good[0].score > threshold:  # a few of them cannot move it
         return ""
     found = count_above(scores_of(defects), threshold)
     for few in range(1, min(_FEW, len(good) // 5) + 1):
-        without = count_above(scores_of(defects), good[few].score)
+        lower = conformal_threshold(scores_of(good[few:]), calibration.target_frr, calibration.method).value
+        without = count_above(scores_of(defects), lower)
         if without - found >= max(_LEAST_SHARE * len(defects), _LEAST_COUNT):
             names = ", ".join(f"<strong>{text(examined.names[item.number])}</strong>" for item in good[:few])
             return (
-                f"<p>A few good pictures set the threshold: {names}. With the next "
-                f"one's score, {good[few].score:.4g}, {without} instead of {found} defects would be found. Look below. "
+                f"<p>A few good pictures set the threshold: {names}. Without them it would be "
+                f"{lower:.4g}, and {without} instead of {found} defects would be found. Look below. "
                 "If such a picture is defective or badly taken, take it out and train again; if it is not, add more "
                 "like it.</p>"
             )

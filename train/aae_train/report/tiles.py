@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aae_detect.detection import Verdict
 from aae_detect.geometry import resize
 from aae_detect.scoring import judge
-from aae_train.calibration import colour_scale
+from aae_detect.threshold import colour_scale
 from aae_train.heat import draw_heat, outline_mask
 from aae_train.report.measure import Shown
 from aae_train.report.page import image, picture_uri, shown_hw, text

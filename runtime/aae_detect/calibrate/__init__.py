@@ -1,0 +1,1 @@
+"""`aae-calibrate`: what is usual in front of one camera, for one model."""

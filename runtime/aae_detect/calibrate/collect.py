@@ -1,0 +1,94 @@
+"""Good frames of one source, judged by the model as it came."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae_detect.calibrate.noise import estimate_noise
+from aae_detect.detector import Detector
+from aae_detect.frames import FrameSource, Signal
+from aae_detect.judged import Judged, Output
+from aae_detect.loop import Stream, run_loop
+from aae_detect.source_settings import SourceSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What was seen."""
+
+    anomaly_maps: NDArray[np.float32]
+    """(n, h, w), in the order in which the frames came."""
+
+    noise_gray: float
+    """Median over the frames, standard deviation in gray levels."""
+
+    above: int
+    """Frames above the model's own threshold."""
+
+    unjudged: int
+    """Frames that could not be judged, and are not among the n."""
+
+
+class _Collector(Output):
+    """Keeps the maps of so many frames."""
+
+    def __init__(self, count: int, progress: Callable[[], None]) -> None:
+        self.maps: list[NDArray[np.float32]] = []
+        self.noises: list[float] = []
+        self.above = self.unjudged = 0
+        self._count, self._progress = count, progress
+
+    def take(self, judged: Judged) -> bool:
+        """Keep a frame; ends the loop with the last one."""
+        detection, image_bgr = judged.detection, judged.image_bgr
+        if detection is None or image_bgr is None or not np.isfinite(detection.score):
+            self.unjudged += 1
+            return True
+        self.maps.append(detection.model_map)
+        self.noises.append(estimate_noise(image_bgr))
+        self.above += detection.score > detection.threshold
+        self._progress()
+        return len(self.maps) < self._count
+
+    def signal(self, signal: Signal) -> None:
+        """A camera that was lost comes back by itself."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def collect(
+    detector: Detector,
+    source: FrameSource,
+    settings: SourceSettings,
+    count: int,
+    stop: threading.Event,
+    progress: Callable[[], None],
+) -> Collected:
+    """Judge frames until there are enough of them, or the source ends.
+
+    Args:
+        detector: The model, without a site.
+        source: Opened; it is closed in the end.
+        settings: What was asked of it: how often to look, and at what depth.
+        count: How many frames, at least 1.
+        stop: Ends it early.
+        progress: Called for every frame.
+
+    Raises:
+        SourceError: the source failed, or gave no frame.
+    """
+    collector = _Collector(count, progress)
+    stream = Stream(source, detector, [collector], settings.camera.bits, settings.every, settings.most_fps)
+    (summary,) = run_loop([stream], stop)
+    if summary.failure is not None:
+        raise summary.failure
+    height, width = detector.spec.map_hw
+    maps = np.stack(collector.maps) if collector.maps else np.empty((0, height, width), np.float32)
+    noise = float(np.median(collector.noises)) if collector.noises else 0.0
+    return Collected(maps, noise, collector.above, collector.unjudged)

@@ -1,0 +1,169 @@
+"""What `aae-calibrate` does once its options are known."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from aae_detect.calibrate.collect import Collected, collect
+from aae_detect.calibrate.fit import fit_site
+from aae_detect.camera.watched import WatchedCamera
+from aae_detect.detector import Detector
+from aae_detect.errors import ConfigError, SourceError
+from aae_detect.frames import FrameSource
+from aae_detect.session import AUTO
+from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
+from aae_detect.site_places import SitePlaces
+from aae_detect.source_settings import SourceSettings, open_with
+from aae_detect.stop_signals import stop_on_signals
+from aae_detect.stream_settings import StreamSettings
+from aae_detect.threshold import Threshold, tell_rate
+from aae_detect.whole_file import check_target
+
+LEAST_FRAMES = 10
+"""Fewer say next to nothing."""
+
+_STOPPED = 130
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `aae-calibrate`; see its help."""
+
+    streams: tuple[StreamSettings, ...]
+    out: Path
+    count: int = 300
+    target_frr: float = 0.01
+    camera_name: str | None = None
+    provider: str = AUTO
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    threads: int | Literal["auto"] = 0
+
+
+def run(settings: Settings) -> int:
+    """Look at good frames of each source, one source after the other, and write the site file; returns the exit code.
+
+    Raises:
+        AaeDetectError: a setting, a model or a source cannot be used, or a source gave too few frames; nothing is
+            written then.
+    """
+    check_target(settings.out, "--out")
+    if settings.camera_name is not None and len(settings.streams) > 1:
+        raise ConfigError(f"--for names one camera, and {len(settings.streams)} sources are given; leave it out")
+    site = read_site(settings.out) if settings.out.exists() else SiteFile(())
+    detectors: dict[tuple[Path, int | None], Detector] = {}
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        for stream in settings.streams:
+            if (entry := _calibrate(settings, stream, detectors, stop)) is None:
+                click.echo("stopped; nothing was written", err=True)
+                return _STOPPED
+            site = site.with_entry(entry)
+    write_site(settings.out, site)
+    click.echo(f"written to {settings.out}; use it with `aae-detect ... --site {settings.out}`")
+    return 0
+
+
+def _calibrate(
+    settings: Settings,
+    stream: StreamSettings,
+    detectors: dict[tuple[Path, int | None], Detector],
+    stop: threading.Event,
+) -> SiteEntry | None:
+    """Calibrate one source; None where that was broken off."""
+    asked = stream.source
+    source = WatchedCamera(asked) if asked.live else open_with(asked)  # opens while the model loads
+    try:
+        detector = _load(settings, stream, detectors)
+        _connect(source)
+    except BaseException:
+        source.close()
+        raise
+    seen = _collect(settings, detector, source, asked, stop)
+    if stop.is_set():
+        return None
+    if len(seen.anomaly_maps) < LEAST_FRAMES:
+        raise SourceError(
+            f"{asked.shown_name} gave {len(seen.anomaly_maps)} frames that could be judged, expected at least "
+            f"{LEAST_FRAMES}, and better {settings.count}"
+        )
+    places, threshold = fit_site(seen.anomaly_maps, settings.target_frr)
+    entry = SiteEntry(
+        camera=settings.camera_name or asked.shown_name,
+        product=stream.product,
+        model_sha256=detector.model_sha256,
+        calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        threshold=threshold.value,
+        calibration=threshold.calibration,
+        places=places.pack(),
+        noise_gray=round(seen.noise_gray, 3),
+    )
+    for line in _report(entry, threshold, places, seen, detector.threshold):
+        click.echo(line)
+    return entry
+
+
+def _load(settings: Settings, stream: StreamSettings, detectors: dict[tuple[Path, int | None], Detector]) -> Detector:
+    if stream.model is None:
+        raise ConfigError("no model; give the path of a detector.onnx, or set AAE_DETECT_MODEL")
+    key = stream.model, stream.source.camera.bits
+    if key not in detectors:
+        detectors[key] = Detector.load(
+            stream.model,
+            settings.provider,
+            settings.threads,
+            bits=stream.source.camera.bits,
+            provider_options=settings.provider_options,
+        )
+        for warning in detectors[key].warnings:
+            click.echo(f"warning: {warning}", err=True)
+    return detectors[key]
+
+
+def _connect(source: FrameSource) -> None:
+    if isinstance(source, WatchedCamera):
+        source.connect()
+        for note in source.notes:
+            click.echo(f"warning: {source.name}: {note}", err=True)
+
+
+def _collect(
+    settings: Settings, detector: Detector, source: FrameSource, asked: SourceSettings, stop: threading.Event
+) -> Collected:
+    with click.progressbar(length=settings.count, label=asked.shown_name, file=sys.stderr, show_pos=True) as bar:
+        return collect(detector, source, asked, settings.count, stop, lambda: bar.update(1))
+
+
+def _report(
+    entry: SiteEntry, threshold: Threshold, places: SitePlaces, seen: Collected, own_threshold: float
+) -> list[str]:
+    """Say what was found, and what of it is doubtful."""
+    calibration, count = entry.calibration, entry.calibration.count
+    lines = [
+        f"{entry.title}: {count} frames, noise {entry.noise_gray:.1f} gray levels",
+        f"threshold {entry.threshold:.4g} (the model's own: {own_threshold:.4g}): {tell_rate(calibration)}",
+    ]
+    if places.share_calmed > 0:
+        lines.append(f"{places.share_calmed:.1%} of the picture is livelier than the rest, and counts for less there")
+    if calibration.effective_count < count:
+        lines.append(
+            f"warning: the frames follow each other; {count} of them are worth {calibration.effective_count}. Let more "
+            "parts pass: --most-fps 1 takes longer, and sees more"
+        )
+    if threshold.warning:
+        lines.append(f"warning: {threshold.warning}")
+    if seen.above:
+        lines.append(
+            f"warning: {seen.above} of {count} frames lie above the model's own threshold. If their parts are good, "
+            "this is what calibrating is for; if not, take them out and calibrate again"
+        )
+    if seen.unjudged:
+        lines.append(f"warning: {seen.unjudged} frames could not be judged, and were left out")
+    return lines

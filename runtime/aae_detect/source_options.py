@@ -1,0 +1,101 @@
+"""Options of the command line that say what to look at, shared by all commands that open a camera."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aae_detect.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aae_detect.stream_settings import StreamSettings
+
+_OPTIONS = (
+    click.option(
+        "--camera", type=click.IntRange(min=0), metavar="N", help="Camera by its number; the same as --source N."
+    ),
+    click.option(
+        "--source",
+        "sources",
+        multiple=True,
+        metavar="WHAT",
+        help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, gst: pipeline, or demo:. May be "
+        "repeated. ${NAME} stands for a variable of the environment, ${file:PATH} for what a file holds.",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="TOML file of sources, each with its own model and camera settings; see docs/cameras.md.",
+    ),
+)
+
+_CAMERA_OPTIONS = (
+    click.option("--product", metavar="NAME", help="The product that is looked at, where a site has several."),
+    click.option("--size", metavar="WxH", help="Ask the camera for this resolution, such as 1920x1080."),
+    click.option("--fps", type=float, help="Ask the camera for this rate; nominal for pictures."),
+    click.option("--exposure", type=float, help="Ask the camera for this exposure, in its own units."),
+    click.option("--gain", type=float, help="Ask the camera for this gain, in its own units."),
+    click.option("--pixel-format", metavar="FOURCC", help="Ask the camera for this format, such as MJPG."),
+    click.option(
+        "--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit frames carry.  [default: 16]"
+    ),
+    click.option("--rotate", type=click.Choice(["90", "180", "270"]), help="Turn the picture clockwise, degrees."),
+    click.option("--flip", type=click.Choice(["horizontal", "vertical", "both"]), help="Mirror the picture."),
+    click.option("--crop", metavar="L,T,W,H", help="Look only at this part of the turned picture, pixels."),
+    click.option("--every", type=click.IntRange(min=1), metavar="N", help="Judge each N-th frame only."),
+    click.option("--most-fps", type=float, metavar="F", help="Judge at most F frames per second."),
+)
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--camera`, `--source` and `--config`."""
+    return _with_options(command, _OPTIONS)
+
+
+def camera_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what may be said of each source; the names are those of `stream_settings.KEYS`."""
+    return _with_options(command, _CAMERA_OPTIONS)
+
+
+def _with_options(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def model_of_environment() -> Path | None:
+    """Return the model that AAE_DETECT_MODEL names, or None."""
+    named = os.environ.get("AAE_DETECT_MODEL", "")
+    return Path(named) if named else None
+
+
+def read_streams(
+    camera: int | None, sources: Sequence[str], config: Path | None, demo: bool, options: dict[str, Any]
+) -> tuple[StreamSettings, ...]:
+    """Make out what is to be looked at; options hold for each source, and for those of a file that say nothing else.
+
+    Raises:
+        ConfigError: nothing is named, or in two ways; or a value cannot be used.
+    """
+    from aae_detect.stream_settings import read_config, read_stream
+
+    ways = {"--camera": camera is not None, "--source": bool(sources), "--config": config is not None}
+    given = [name for name, is_given in ways.items() if is_given]
+    if demo and given:
+        raise ConfigError(f"--demo brings its own camera; leave {' and '.join(given)} out")
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} both name a source; give one of them")
+    if not demo and not given:
+        raise ConfigError("no source; give --camera 0, --source WHAT, or --demo")
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    for name in ("bits", "rotate"):
+        values[name] = values[name] and int(values[name])
+    if config is not None:
+        return read_config(config, values)
+    addresses = ["demo:"] if demo else [str(camera)] if camera is not None else sources
+    return tuple(read_stream({"source": address, **values}) for address in addresses)

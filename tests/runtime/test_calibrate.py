@@ -1,0 +1,126 @@
+"""`aae-calibrate` as a user would run it, and `aae-detect` with what it wrote."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aae_detect.app import demo_model_path
+from aae_detect.site_file import read_site, read_site_entry
+
+ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+CALIBRATE = [sys.executable, "-m", "aae_detect.calibrate.cli"]
+DETECT = [sys.executable, "-m", "aae_detect"]
+
+
+def run(command: list[str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=120
+    )
+
+
+def test_from_good_parts_to_verdicts(tmp_path: Path) -> None:
+    site = tmp_path / "site.json"
+    good = "demo:?seed=91&defects=0"
+    done = run(CALIBRATE, demo_model_path(), "--source", good, "--every", "13", "--count", "60", "--out", site)
+    assert done.returncode == 0, done.stderr
+    assert "60 frames, noise" in done.stdout
+    assert "can promise a false-reject rate of 1.6% at best" in done.stdout
+    assert f"written to {site}" in done.stdout
+    entry = read_site_entry(site, good)
+    assert (entry.calibration.count, entry.calibration.method, entry.calibration.extrapolated) == (60, "site", True)
+    assert 0.5 < entry.noise_gray < 3
+
+    events = tmp_path / "events.jsonl"
+    arguments = ("--model", demo_model_path(), "--site", site, "--no-window", "--jsonl", events, "--max-frames", "100")
+    done = run(DETECT, "--source", good, *arguments)
+    assert done.returncode in (0, 3), done.stderr
+    assert f"NG above {entry.threshold:.4g}" in done.stderr
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    assert {event["threshold"] for event in told} == {entry.threshold}
+    assert all(0 <= event["p_value"] <= 1 for event in told)
+    assert sum(event["verdict"] == "NG" for event in told) <= 10
+
+    done = run(DETECT, "--source", "demo:?seed=92", *arguments)
+    assert done.returncode == 2
+    assert "nothing for demo:?seed=92" in done.stderr
+
+
+def test_one_file_holds_several_cameras_and_products(tiny_model: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.json"
+    config = tmp_path / "line.toml"
+    config.write_text(
+        f'[defaults]\nmodel = "{tiny_model}"\nsite = "site.json"\n'
+        '[[source]]\nname = "line 1"\nsource = "demo:160x120?seed=1&frames=12&defects=0"\n'
+        '[[source]]\nname = "line 2"\nsource = "demo:160x120?seed=2&frames=12&defects=0"\nproduct = "lid"\n'
+    )
+    done = run(CALIBRATE, "--config", config, "--out", site)
+    assert done.returncode == 0, done.stderr
+    assert [entry.title for entry in read_site(site).entries] == ["line 1", "line 2, product lid"]
+    done = run(CALIBRATE, "--config", config, "--out", site, "--product", "box", "--target-frr", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert [entry.title for entry in read_site(site).entries] == [
+        "line 1",
+        "line 1, product box",
+        "line 2, product lid",
+    ]
+    done = run(DETECT, "--config", config, "--no-window")
+    assert done.returncode in (0, 3), done.stderr
+    for name, product in (("line 1", ""), ("line 2", "lid")):
+        assert f"{name}: aae 64x64 on CPUExecutionProvider, NG above" in done.stderr
+        assert f"{read_site_entry(site, name, product).threshold:.4g}" in done.stderr
+
+
+def test_pictures_may_stand_for_a_camera(tiny_model: Path, demo_pictures: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.json"
+    done = run(CALIBRATE, tiny_model, "--source", demo_pictures, "--for", "camera 0", "--out", site)
+    assert done.returncode == 0, done.stderr
+    assert read_site_entry(site, "camera 0").calibration.count == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--source", "demo:?frames=5"), 4, "gave 5 frames that could be judged, expected at least 10"),
+        (("--source", "nowhere.mp4"), 4, "does not exist"),
+        ((), 2, "no source"),
+        (("--source", "demo:", "--source", "demo:?seed=1", "--for", "x"), 2, "--for names one camera"),
+        (("--source", "demo:", "--count", "3"), 2, "x>=10"),
+        (("--source", "demo:", "--out", "no/such/folder/site.json"), 2, "does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(
+    tiny_model: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run(CALIBRATE, tiny_model, "--out", tmp_path / "site.json", *arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_site_file_is_not_overwritten(tiny_model: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.json"
+    site.write_text("not ours")
+    done = run(CALIBRATE, tiny_model, "--source", "demo:?frames=20", "--out", site)
+    assert done.returncode == 2
+    assert "is no site file" in done.stderr
+    assert site.read_text() == "not ours"
+
+
+def test_a_stop_leaves_everything_as_it_was(tiny_model: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.json"
+    command = [*CALIBRATE, str(tiny_model), "--source", "demo:320x240@10?live=1", "--out", str(site)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert "nothing was written" in said
+    assert list(tmp_path.iterdir()) == []
