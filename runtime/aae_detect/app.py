@@ -19,6 +19,7 @@ from aae_detect.detector import Detector
 from aae_detect.display import window_problem
 from aae_detect.drawer import Drawer
 from aae_detect.errors import ConfigError
+from aae_detect.frame_checks import FrameChecks
 from aae_detect.frames import FrameSource
 from aae_detect.judged import Output
 from aae_detect.last_words import exit_code, last_words
@@ -73,10 +74,10 @@ def run(settings: Settings) -> int:
         for stream in settings.streams:  # cameras open in processes of their own, while the models load
             sources.append(_open(settings, stream, watched=window))
             closing.callback(sources[-1].close)
-        detectors = _load_detectors(settings)
+        judges = _load_judges(settings)
         for source in sources:
             _connect(source, settings.wait)
-        streams, live_window, tally = _put_together(settings, sources, detectors, window)
+        streams, live_window, tally = _put_together(settings, sources, judges, window)
         if settings.stats:
             closing.callback(_show_stats(streams).close)
         summaries = _run(settings, streams, live_window)
@@ -118,10 +119,10 @@ def _connect(source: FrameSource, wait: bool) -> None:
             _say(f"warning: {source.name}: {note}")
 
 
-def _load_detectors(settings: Settings) -> list[Detector]:
-    """Load each model once, however many sources it judges."""
+def _load_judges(settings: Settings) -> list[tuple[Detector, FrameChecks]]:
+    """Load each model once, however many sources it judges; return who judges each source, and which of its frames."""
     loaded: dict[tuple[Path, int | None], Detector] = {}
-    detectors = []
+    judges = []
     for stream in settings.streams:
         path, bits = _model_path(settings, stream), stream.source.camera.bits
         if (path, bits) not in loaded:
@@ -130,11 +131,12 @@ def _load_detectors(settings: Settings) -> list[Detector]:
             )
             for warning in loaded[path, bits].warnings:
                 _say(f"warning: {warning}")
-        detector = loaded[path, bits]
+        detector, checks = loaded[path, bits], FrameChecks()
         if stream.site is not None:
-            detector = detector.with_site(read_site_entry(stream.site, stream.source.shown_name, stream.product))
-        detectors.append(detector.with_threshold(stream.threshold))
-    return detectors
+            entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
+            detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
+        judges.append((detector.with_threshold(stream.threshold), checks))
+    return judges
 
 
 def _model_path(settings: Settings, stream: StreamSettings) -> Path:
@@ -149,13 +151,13 @@ def _model_path(settings: Settings, stream: StreamSettings) -> Path:
 
 
 def _put_together(
-    settings: Settings, sources: Sequence[FrameSource], detectors: Sequence[Detector], window: bool
+    settings: Settings, sources: Sequence[FrameSource], judges: Sequence[tuple[Detector, FrameChecks]], window: bool
 ) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
     """Give each source its detector and its outputs."""
     live = any(source.live for source in sources)
     events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
     streams, newest, tally = [], [], None
-    for wanted, source, detector in zip(settings.streams, sources, detectors, strict=True):
+    for wanted, source, (detector, checks) in zip(settings.streams, sources, judges, strict=True):
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note)
         outputs: list[Output] = [SignalLines(_say)] if live else []
@@ -179,7 +181,7 @@ def _put_together(
         model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
         _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
-        streams.append(Stream(source, detector, outputs, asked.camera.bits, asked.every, asked.most_fps))
+        streams.append(Stream(source, detector, outputs, checks, asked.camera.bits, asked.every, asked.most_fps))
     if window:
         _say(f"keys: {KEYS_HELP}")
     title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"

@@ -67,6 +67,9 @@ class Detection:
     reconstruction_bgr: NDArray[np.uint8]
     """What the part should look like: the model's whole input, HxWx3 BGR, of the spec's `drawn_hw`."""
 
+    input_bgr: NDArray[np.uint8]
+    """The frame as the model got it, HxWx3 of the spec's `input_hw`."""
+
     placement: Placement
     """Where the frame lay in the model's input."""
 

@@ -160,8 +160,8 @@ class Detector:
         share = 1e-6 / len(images)
         latency = Latency((ready - start) * share, (inferred - ready) * share, (done - inferred) * share)
         return [
-            self._detection(score, anomaly_map, reconstruction, placement, latency)
-            for score, anomaly_map, reconstruction, (_, placement) in zip(
+            self._detection(score, anomaly_map, reconstruction, picture, placement, latency)
+            for score, anomaly_map, reconstruction, (picture, placement) in zip(
                 scores, maps, reconstructions, prepared, strict=True
             )
         ]
@@ -171,12 +171,23 @@ class Detector:
         score: float,
         anomaly_map: NDArray[np.float32],
         reconstruction_bgr: NDArray[np.uint8],
+        input_bgr: NDArray[np.uint8],
         placement: Placement,
         latency: Latency,
     ) -> Detection:
         verdict = judge(score, self.threshold)
         p_value = None if self._good_scores is None else self._good_scores.p_value(score)
-        return Detection(score, self.threshold, verdict, anomaly_map, reconstruction_bgr, placement, latency, p_value)
+        return Detection(
+            score,
+            self.threshold,
+            verdict,
+            anomaly_map,
+            reconstruction_bgr,
+            input_bgr,
+            placement,
+            latency,
+            p_value,
+        )
 
 
 def _check_threshold(threshold: float | None) -> None:

@@ -10,11 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
 from aae_detect.errors import FrameError, SourceError
 from aae_detect.events import frame_event, unknown_event
 from aae_detect.feed import Feed, FileFeed, LiveFeed
+from aae_detect.frame_checks import FrameChecks
 from aae_detect.frames import Frame, FrameSource, Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.preprocess import to_bgr8
@@ -37,6 +41,9 @@ class Stream:
     detector: Detector
     outputs: Sequence[Output] = ()
     """Take each judged frame, in order; one may stand in several streams."""
+
+    checks: FrameChecks | None = None
+    """Which frames say nothing; None judges all of them."""
 
     bits: int | None = None
     """Depth of uint16 frames, as the detector was loaded with."""
@@ -194,11 +201,21 @@ def _judge(stream: Stream, frame: Frame, fps: float | None) -> Judged:
         image_bgr = to_bgr8(frame.image, stream.bits)
         detection = stream.detector(image_bgr)
     except FrameError as error:
-        reason, age_ms = str(error), _age_ms(frame)
-        event = unknown_event(frame, stream.detector.threshold, reason, age_ms)
-        return Judged(frame, None, None, reason, fps, age_ms, event)
+        return _unknown(stream, frame, None, str(error), fps)
+    if stream.checks is not None and (
+        problem := stream.checks.find_problem(frame.image, detection.input_bgr, frame.read_ns * 1e-9)
+    ):
+        return _unknown(stream, frame, image_bgr, problem, fps)
     age_ms = _age_ms(frame)
     return Judged(frame, image_bgr, detection, "", fps, age_ms, frame_event(frame, detection, age_ms))
+
+
+def _unknown(
+    stream: Stream, frame: Frame, image_bgr: NDArray[np.uint8] | None, reason: str, fps: float | None
+) -> Judged:
+    age_ms = _age_ms(frame)
+    event = unknown_event(frame, stream.detector.threshold, reason, age_ms)
+    return Judged(frame, image_bgr, None, reason, fps, age_ms, event)
 
 
 def _age_ms(frame: Frame) -> float:

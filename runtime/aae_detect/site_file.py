@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aae_detect.checked_json import read_dataclass
 from aae_detect.errors import ConfigError
+from aae_detect.frame_reference import FrameReference
 from aae_detect.spec import Calibration
 from aae_detect.whole_file import write_whole
 
@@ -49,6 +50,9 @@ class SiteEntry:
 
     noise_gray: float
     """Noise of the camera, standard deviation in gray levels."""
+
+    frames: FrameReference
+    """What frames look like when all is well."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold) or not math.isfinite(self.noise_gray):

@@ -20,6 +20,7 @@ DETECTION = Detection(
     Verdict.NG,
     np.zeros((8, 8), np.float32),
     np.zeros((32, 32, 3), np.uint8),
+    np.zeros((32, 32, 3), np.uint8),
     place((48, 64), (32, 32), "stretch"),
     Latency(1, 2, 3),
 )

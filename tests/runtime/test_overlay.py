@@ -39,7 +39,10 @@ def detect(
     score = float(model_map.max())
     placement = place(frame_hw, INPUT_HW, fit)
     verdict = judge(score, threshold)
-    return Detection(score, threshold, verdict, model_map, reconstruction, placement, Latency(1.5, 10.25, 0.5))
+    looked_at = np.zeros((*placement.input_hw, 3), np.uint8)
+    return Detection(
+        score, threshold, verdict, model_map, reconstruction, looked_at, placement, Latency(1.5, 10.25, 0.5)
+    )
 
 
 def spot(row: int, column: int, value: float = 0.5, half: int = 1) -> NDArray[np.float32]:

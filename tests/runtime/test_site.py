@@ -10,6 +10,8 @@ import pytest
 from aae_detect import ConfigError, Detector, Verdict, read_site_entry
 from aae_detect.calibrate.fit import fit_site
 from aae_detect.calibrate.noise import estimate_noise
+from aae_detect.frame_reference import fit_reference
+from aae_detect.frame_statistics import measure_frame
 from aae_detect.site_file import MAX_BYTES, SiteEntry, SiteFile, read_site, write_site
 from aae_detect.site_places import SitePlaces, fit_places
 from aae_detect.threshold import conformal_threshold
@@ -35,6 +37,7 @@ def make_entry(detector: Detector, camera: str = "camera 0", product: str = "", 
         calibration=conformal_threshold(rng.normal(size=40), 0.05, "site").calibration,
         places=places.pack(),
         noise_gray=1.5,
+        frames=fit_reference([measure_frame(GRAY)] * 2, {(64, 64)}, 0.0),
     )
     return replace(entry, **values)
 
@@ -135,6 +138,9 @@ def test_what_a_site_file_lacks_is_named(detector: Detector, tmp_path: Path) -> 
         (lambda data: data["entries"][0].update(threshold=10**400), "more than 300 digits"),
         (lambda data: data["entries"][0].update(model_sha256="../x"), "not a SHA-256"),
         (lambda data: data["entries"][0].update(code="import os"), "unknown fields 'code'"),
+        (lambda data: data["entries"][0]["frames"].update(planes="AAAA"), "planes have 3 bytes"),
+        (lambda data: data["entries"][0]["frames"].update(planes="#"), "planes are not base64"),
+        (lambda data: data["entries"][0]["frames"].update(most_flat=float("inf")), "not finite numbers"),
         (lambda data: data["entries"][0]["calibration"].update(scores=[2.0, 1.0]), "ascending order"),
         (lambda data: data["entries"][0]["calibration"].update(scores=[1.0, "2"]), "scores is '2', not float"),
         (lambda data: data["entries"][0]["calibration"].update(extrapolated=1), "extrapolated is 1, not bool"),

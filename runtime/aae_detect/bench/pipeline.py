@@ -14,6 +14,7 @@ from aae_detect.camera.watched import WatchedCamera
 from aae_detect.detector import Detector
 from aae_detect.drawer import Drawer
 from aae_detect.errors import SourceError
+from aae_detect.frame_checks import FrameChecks
 from aae_detect.frames import FrameSource, Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.loop import Stream, run_loop
@@ -116,7 +117,9 @@ def measure_pipeline(
         if isinstance(source, WatchedCamera):
             source.connect()
         outputs = [meter, *queues[number : number + 1]]
-        streams.append(Stream(source, detector, outputs, wanted.camera.bits, wanted.every, wanted.most_fps))
+        streams.append(
+            Stream(source, detector, outputs, FrameChecks(), wanted.camera.bits, wanted.every, wanted.most_fps)
+        )
     stop = threading.Event()
     memory: dict[str, float | None] = {}
 

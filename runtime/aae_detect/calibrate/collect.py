@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from aae_detect.calibrate.noise import estimate_noise
 from aae_detect.detector import Detector
+from aae_detect.frame_checks import FrameChecks, RepeatWatch
+from aae_detect.frame_statistics import FrameStatistics, measure_frame
 from aae_detect.frames import FrameSource, Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.loop import Stream, run_loop
@@ -27,6 +29,15 @@ class Collected:
     noise_gray: float
     """Median over the frames, standard deviation in gray levels."""
 
+    statistics: tuple[FrameStatistics, ...]
+    """Of each frame."""
+
+    sizes_hw: frozenset[tuple[int, int]]
+    """Which sizes the frames had, pixels."""
+
+    longest_repeat_s: float
+    """Longest time for which frames were the very same, seconds."""
+
     above: int
     """Frames above the model's own threshold."""
 
@@ -40,6 +51,9 @@ class _Collector(Output):
     def __init__(self, count: int, progress: Callable[[], None]) -> None:
         self.maps: list[NDArray[np.float32]] = []
         self.noises: list[float] = []
+        self.statistics: list[FrameStatistics] = []
+        self.sizes_hw: set[tuple[int, int]] = set()
+        self.repeats = RepeatWatch()
         self.above = self.unjudged = 0
         self._count, self._progress = count, progress
 
@@ -51,6 +65,9 @@ class _Collector(Output):
             return True
         self.maps.append(detection.model_map)
         self.noises.append(estimate_noise(image_bgr))
+        self.statistics.append(measure_frame(detection.input_bgr))
+        self.sizes_hw.add((image_bgr.shape[0], image_bgr.shape[1]))
+        self.repeats.look(image_bgr, judged.frame.read_ns * 1e-9)
         self.above += detection.score > detection.threshold
         self._progress()
         return len(self.maps) < self._count
@@ -84,11 +101,27 @@ def collect(
         SourceError: the source failed, or gave no frame.
     """
     collector = _Collector(count, progress)
-    stream = Stream(source, detector, [collector], settings.camera.bits, settings.every, settings.most_fps)
+    stream = Stream(
+        source,
+        detector,
+        [collector],
+        checks=FrameChecks(),
+        bits=settings.camera.bits,
+        every=settings.every,
+        most_fps=settings.most_fps,
+    )
     (summary,) = run_loop([stream], stop)
     if summary.failure is not None:
         raise summary.failure
     height, width = detector.spec.map_hw
     maps = np.stack(collector.maps) if collector.maps else np.empty((0, height, width), np.float32)
     noise = float(np.median(collector.noises)) if collector.noises else 0.0
-    return Collected(maps, noise, collector.above, collector.unjudged)
+    return Collected(
+        anomaly_maps=maps,
+        noise_gray=noise,
+        statistics=tuple(collector.statistics),
+        sizes_hw=frozenset(collector.sizes_hw),
+        longest_repeat_s=collector.repeats.longest_s,
+        above=collector.above,
+        unjudged=collector.unjudged,
+    )

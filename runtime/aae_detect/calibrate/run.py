@@ -17,6 +17,7 @@ from aae_detect.calibrate.fit import fit_site
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, SourceError
+from aae_detect.frame_reference import fit_reference
 from aae_detect.frames import FrameSource
 from aae_detect.session import AUTO
 from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
@@ -104,6 +105,7 @@ def _calibrate(
         calibration=threshold.calibration,
         places=places.pack(),
         noise_gray=round(seen.noise_gray, 3),
+        frames=fit_reference(seen.statistics, seen.sizes_hw, seen.longest_repeat_s if source.live else 0.0),
     )
     for line in _report(entry, threshold, places, seen, detector.threshold):
         click.echo(line)
@@ -152,6 +154,8 @@ def _report(
     ]
     if places.share_calmed > 0:
         lines.append(f"{places.share_calmed:.1%} of the picture is livelier than the rest, and counts for less there")
+    if entry.frames.most_shift >= 1:
+        lines.append("whether the camera has moved cannot be told here, as nothing in the picture stands still")
     if calibration.effective_count < count:
         lines.append(
             f"warning: the frames follow each other; {count} of them are worth {calibration.effective_count}. Let more "
