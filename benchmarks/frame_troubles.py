@@ -2,8 +2,9 @@
 
 usage: python benchmarks/frame_troubles.py [--data ROOT] --json FILE
 
-The clips are the demo camera, whose belt moves; the same scene standing still, with sensor noise; and, with --data, the
-video of ucsd_ped2. The first half of the good frames teaches what is usual, the second half has trouble planted into it.
+The clips are the demo camera, whose belt moves; the same scene standing still, with sensor noise; and, with --data,
+the video of ucsd_ped2. The first half of the good frames teaches what is usual, the second half has trouble planted
+into it.
 """
 
 from __future__ import annotations
