@@ -92,4 +92,4 @@ def test_large_pictures_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
     config = TrainConfig(data="-", input_hw=(512, 512), steps=1, batch_size=1)
     pictures = np.zeros((12, 512, 512, 3), np.uint8)
     StageTrainer(config, Stage(0, "final", tuple(range(12)), ()), pictures, config.make_prior(), Processes("cpu"))
-    assert shown == [(150, 3, 512, 512)]
+    assert shown == [(75 + 72, 3, 512, 512)]  # changed ones, and each of the twelve six times as it is

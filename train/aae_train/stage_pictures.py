@@ -22,7 +22,7 @@ _FIRST_LOOK = 100
 _CUT_STREAM = 9
 """Keeps the places of the tiles that are looked at first apart from those of the steps."""
 
-_FEWEST_EXAMPLES, _MOST_EXAMPLES = 240, 400
+_FEWEST_EXAMPLES, _MOST_EXAMPLES = 240, 300
 """Changed good pictures of 256x256 that the judge learns from before the first step, and as many as they are; of larger
 ones fewer, as all of them have to be in memory at once."""
 

@@ -48,14 +48,14 @@ class Collected:
 class _Collector(Output):
     """Keeps the maps of so many frames."""
 
-    def __init__(self, count: int, progress: Callable[[], None]) -> None:
+    def __init__(self, count: int, progress: Callable[[], None], say: Callable[[str], None]) -> None:
         self.maps: list[NDArray[np.float32]] = []
         self.noises: list[float] = []
         self.statistics: list[FrameStatistics] = []
         self.sizes_hw: set[tuple[int, int]] = set()
         self.repeats = RepeatWatch()
         self.above = self.unjudged = 0
-        self._count, self._progress = count, progress
+        self._count, self._progress, self._say = count, progress, say
 
     def take(self, judged: Judged) -> bool:
         """Keep a frame; ends the loop with the last one."""
@@ -73,7 +73,8 @@ class _Collector(Output):
         return len(self.maps) < self._count
 
     def signal(self, signal: Signal) -> None:
-        """A camera that was lost comes back by itself."""
+        """Say it; a camera that was lost is waited for."""
+        self._say(f"{signal.source}: {f'no signal, {signal.reason}' if signal.lost else 'back'}")
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -86,6 +87,7 @@ def collect(
     count: int,
     stop: threading.Event,
     progress: Callable[[], None],
+    say: Callable[[str], None],
 ) -> Collected:
     """Judge frames until there are enough of them, or the source ends.
 
@@ -96,11 +98,12 @@ def collect(
         count: How many frames, at least 1.
         stop: Ends it early.
         progress: Called for every frame.
+        say: Told when the camera is lost, and when it is back.
 
     Raises:
         SourceError: the source failed, or gave no frame.
     """
-    collector = _Collector(count, progress)
+    collector = _Collector(count, progress, say)
     stream = Stream(
         source,
         detector,

@@ -140,7 +140,11 @@ def _collect(
     settings: Settings, detector: Detector, source: FrameSource, asked: SourceSettings, stop: threading.Event
 ) -> Collected:
     with click.progressbar(length=settings.count, label=asked.shown_name, file=sys.stderr, show_pos=True) as bar:
-        return collect(detector, source, asked, settings.count, stop, lambda: bar.update(1))
+        return collect(detector, source, asked, settings.count, stop, lambda: bar.update(1), _say)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _report(
