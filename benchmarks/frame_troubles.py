@@ -168,7 +168,7 @@ def _blurred(frame: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _tinted(frame: Picture, rng: np.random.Generator) -> Picture:
-    gains = np.array([0.8, 1.0, 1.15] if rng.random() < 0.5 else [1.2, 1.0, 0.85])
+    gains = np.array([0.75, 1.0, 1.25] if rng.random() < 0.5 else [1.25, 1.0, 0.75])
     return np.clip(frame * gains, 0, 255).astype(np.uint8)
 
 
@@ -210,7 +210,7 @@ SEVERITIES = {
     "black": "all below 2 % of the range",
     "over-exposed": "30 % of the pixels saturated",
     "out of focus": "Gaussian of sigma 4 px at a width of 640",
-    "colour cast": "blue and red 15 to 20 % off, in opposite directions",
+    "colour cast": "blue and red 25 % off, in opposite directions",
     "covered": "60 % of the picture, from any side, by something dark and smooth",
     "camera moved": "5 % of the width, in any direction",
     "wrong size": "8 rows fewer",

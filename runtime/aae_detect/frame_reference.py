@@ -22,13 +22,13 @@ from aae_detect.frame_statistics import BLOCKS, SMALL, FrameStatistics
 _BEYOND = 0.5
 """How much farther than the farthest good frame a frame may lie, as a share of that one's distance from the middle."""
 
-_SATURATED_STEP, _SHARP_STEP, _CAST_STEP, _SHIFT_STEP, _FLAT_STEP = 0.08, 0.4, 0.12, 0.02, 0.2
+_SATURATED_STEP, _SHARP_STEP, _CAST_STEP, _SHIFT_STEP, _FLAT_STEP = 0.08, 0.4, 0.1, 0.02, 0.2
 """Steps that matter at least: share of pixels, logarithms, logarithms, share of the picture's side, share of blocks."""
 
 _DARK = 0.5
 """Share of the light of the darkest good frame that a frame must have: a lamp that ages is no reason to stop."""
 
-_LEVEL_STEP, _STRUCTURE = 24.0, 0.4
+_LEVEL_STEP, _STRUCTURE = 24.0, 0.5
 """A block is foreign where its level lies so many gray levels outside of what it had, or where it has less than this
 share of the least structure that it showed."""
 

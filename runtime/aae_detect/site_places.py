@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 
-PRIOR_COUNT = 8
-"""A place's own statistics count as much as those of all places once this many frames stand behind them."""
+_USUAL_SHARE = 0.9
+"""Of the places: what these show is usual, and only the others are made calmer. Against the middle place, wherever
+parts lie would count as lively, and a part is where defects are."""
+
+_SURE = 2.0
+"""Standard errors by which a place must be raised: few frames must not take away what they happened to show."""
 
 _NEIGHBOURHOOD_SIGMA = 1.5
-"""Cells over which neighbouring places share their statistics: parts never lie on the very same pixel."""
+"""Cells over which a place hands on what it does to its neighbours: nothing lies on the very same pixel for ever."""
 
 _TYPE = "<f2"
 """How files hold them: three digits are plenty."""
@@ -79,18 +83,16 @@ def fit_places(anomaly_maps: NDArray[np.float32]) -> SitePlaces:
         anomaly_maps: (n, h, w) of good parts in front of this camera, n at least 1.
     """
     count = len(anomaly_maps)
-    own_weight = count / (count + PRIOR_COUNT)
-    mean = _shared(anomaly_maps.mean(axis=0))
-    spread = np.sqrt(_shared(anomaly_maps.var(axis=0)))
-    usual = float(np.median(spread)) + 1e-6
-    raised = own_weight * np.maximum(0.0, mean - np.median(mean))
-    livelier = 1 + own_weight * (np.maximum(1.0, spread / usual) - 1)
+    mean, spread = anomaly_maps.mean(axis=0, dtype=np.float64), anomaly_maps.std(axis=0, dtype=np.float64)
+    usual_mean, usual_spread = (float(np.quantile(places, _USUAL_SHARE)) for places in (mean, spread))
+    error = np.maximum(spread, usual_spread) / np.sqrt(count)
+    raised = _handed_on(np.maximum(0.0, mean - usual_mean - _SURE * error))
+    livelier = _handed_on(np.maximum(1.0, spread / (usual_spread + 1e-6)))
     # As a file will hold them, so that a calibration judges by the very numbers that it writes.
     return SitePlaces(*(plane.astype(_TYPE).astype(np.float32) for plane in (raised, livelier)))
 
 
-def _shared(places: NDArray[np.floating]) -> NDArray[np.float64]:
-    blurred = cv2.GaussianBlur(
-        np.asarray(places, np.float64), (0, 0), _NEIGHBOURHOOD_SIGMA, borderType=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(blurred, np.float64)
+def _handed_on(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blur (h, w), but leave each place at least what it has itself: a reflection that is sharp stays so."""
+    blurred = cv2.GaussianBlur(places, (0, 0), _NEIGHBOURHOOD_SIGMA, borderType=cv2.BORDER_REPLICATE)
+    return np.maximum(places, np.asarray(blurred, np.float64))

@@ -55,11 +55,11 @@ def test_what_every_good_frame_shows_at_a_place_is_taken_out_there_and_nowhere_e
     maps[:, 10:14, 10:14] += 3 * rng.normal(0, 0.3, (200, 4, 4))  # leaves that move
     places = fit_places(maps)
     calmed = places.calm(maps)
-    assert places.raised[5:7, 5:7].min() > 1.5
+    assert places.raised[5:7, 5:7].min() > 2.5
     assert places.livelier[11:13, 11:13].min() > 2
     far = np.s_[:, :2, 12:]
     assert np.abs(calmed[far] - maps[far]).max() < 0.3
-    assert calmed[:, 5:7, 5:7].max() < maps[:, 5:7, 5:7].max() - 1.5
+    assert calmed[:, 5:7, 5:7].max() < maps[:, 5:7, 5:7].max() - 2.5
     assert 0 < places.share_calmed < 0.3
 
 
@@ -74,9 +74,12 @@ def test_a_quiet_place_is_not_made_livelier() -> None:
 
 
 def test_few_frames_change_little() -> None:
-    maps = np.zeros((1, 16, 16), np.float32)
-    maps[0, 4:8, 4:8] = 9.0
-    assert 0 < fit_places(maps).raised.max() < 9 / 8
+    """What ten frames happened to show may be chance; what three hundred show is usual."""
+    rng = np.random.default_rng(7)
+    maps = rng.normal(0, 1.0, (300, 16, 16)).astype(np.float32)
+    maps[:, 5, 5] += 1.2
+    assert fit_places(maps[:10]).raised[5, 5] < 0.5
+    assert fit_places(maps).raised[5, 5] > 0.8
 
 
 def test_places_come_back_from_a_file_as_they_were() -> None:
@@ -98,7 +101,7 @@ def test_frames_are_not_scored_by_what_they_taught() -> None:
     """Each stretch shows a reflection of its own: the others know nothing of it, so it counts in full."""
     maps = np.random.default_rng(4).normal(0, 0.1, (50, 16, 16)).astype(np.float32)
     for stretch in range(5):
-        maps[stretch * 10 : stretch * 10 + 10, stretch * 3 : stretch * 3 + 2, 4:8] += 4.0
+        maps[stretch * 10 : stretch * 10 + 10, stretch * 3, 4:6] += 4.0
     places, threshold = fit_site(maps, 0.1)
     assert threshold.value > 3.5
     assert places.calm(maps).max() < threshold.value
