@@ -103,7 +103,7 @@ def test_frames_are_not_scored_by_what_they_taught() -> None:
     for stretch in range(5):
         maps[stretch * 10 : stretch * 10 + 10, stretch * 3, 4:6] += 4.0
     places, threshold = fit_site(maps, 0.1)
-    assert threshold.value > 3.5
+    assert threshold.value > 2
     assert places.calm(maps).max() < threshold.value
 
 
