@@ -20,6 +20,7 @@ from aae_detect.display import window_problem
 from aae_detect.drawer import Drawer
 from aae_detect.errors import ConfigError
 from aae_detect.frame_checks import FrameChecks
+from aae_detect.frame_mask import read_mask
 from aae_detect.frames import FrameSource
 from aae_detect.judged import Output
 from aae_detect.last_words import exit_code, last_words
@@ -135,6 +136,8 @@ def _load_judges(settings: Settings) -> list[tuple[Detector, FrameChecks]]:
         if stream.site is not None:
             entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
             detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
+        if stream.mask is not None:
+            detector = detector.with_mask(read_mask(stream.mask))
         judges.append((detector.with_threshold(stream.threshold), checks))
     return judges
 
@@ -159,7 +162,7 @@ def _put_together(
     streams, newest, tally = [], [], None
     for wanted, source, (detector, checks) in zip(settings.streams, sources, judges, strict=True):
         note = source.name if len(sources) > 1 else ""
-        drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note)
+        drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
         outputs: list[Output] = [SignalLines(_say)] if live else []
         if isinstance(source, DemoCamera):
             tally = DemoTally(source)

@@ -11,7 +11,7 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.provider_option import provider_option, provider_options_option, threads_option
-from aae_detect.source_options import camera_options, model_of_environment, read_streams, source_options
+from aae_detect.source_options import camera_options, model_of_environment, place_options, read_streams, source_options
 
 _EPILOG = """\b
 Examples:
@@ -54,6 +54,7 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     metavar="FILE",
     help="What aae-calibrate has learned in front of this camera: threshold, and what is usual at each place.",
 )
+@place_options
 @camera_options
 @click.option(
     "--lost-after",

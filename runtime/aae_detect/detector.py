@@ -12,20 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.detection import Detection, Latency
-from aae_detect.errors import ConfigError, ModelError
+from aae_detect.errors import ConfigError, FrameError, ModelError
+from aae_detect.frame_mask import FrameMask
 from aae_detect.geometry import Placement
 from aae_detect.golden import check_golden, golden_input
 from aae_detect.good_scores import GoodScores
 from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile, read_model
 from aae_detect.preprocess import BITS, prepare
-from aae_detect.scoring import judge, score_map
+from aae_detect.scoring import SILENT, judge, score_map
 from aae_detect.session import AUTO, open_session
 from aae_detect.site_file import SiteEntry
 from aae_detect.site_places import SitePlaces
 from aae_detect.spec import ModelSpec
 from aae_detect.thread_choice import choose_threads
 from aae_detect.threshold import colour_scale
+
+_MOST_PLACEMENTS = 8
+"""Frame sizes whose cells inside the mask are remembered."""
 
 
 class Detector:
@@ -46,6 +50,9 @@ class Detector:
         """What the user should know about how it was loaded."""
         self._good_scores = GoodScores.from_scores(model.spec.calibration.scores)
         self._places: SitePlaces | None = None
+        self.mask: FrameMask | None = None
+        """Where it looks; None: everywhere."""
+        self._cells: dict[Placement, NDArray[np.bool_]] = {}
         self._run = make_run(session, provider)
         self._bits = bits
 
@@ -126,6 +133,17 @@ class Detector:
         other._good_scores = GoodScores.from_scores(entry.calibration.scores)
         return other
 
+    def with_mask(self, mask: FrameMask) -> Detector:
+        """Return a detector that looks at a part of the frame only, over the same loaded model.
+
+        Args:
+            mask: From `read_mask`. Cells of the map without a pixel inside count for nothing, neither in the score nor
+                in the map that is shown.
+        """
+        other = copy(self)
+        other.mask, other._cells = mask, {}
+        return other
+
     def __call__(self, image: Any) -> Detection:
         """Judge one frame.
 
@@ -133,7 +151,7 @@ class Detector:
             image: HxW gray, HxWx3 BGR or HxWx4 BGRA, uint8 or uint16, any size.
 
         Raises:
-            FrameError: not a picture, see `to_bgr8`.
+            FrameError: not a picture, see `to_bgr8`; or the mask leaves nothing of it.
         """
         return self.batch([image])[0]
 
@@ -155,6 +173,9 @@ class Detector:
         inferred = perf_counter_ns()
         if self._places is not None:
             maps = self._places.calm(maps)
+        if self.mask is not None:
+            placements = [placement for _, placement in prepared]
+            maps = np.stack([self._silence(*pair) for pair in zip(maps, placements, strict=True)])
         scores = [score_map(anomaly_map) for anomaly_map in maps]
         done = perf_counter_ns()
         share = 1e-6 / len(images)
@@ -165,6 +186,19 @@ class Detector:
                 scores, maps, reconstructions, prepared, strict=True
             )
         ]
+
+    def _silence(self, anomaly_map: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
+        """Silence what lies outside the mask."""
+        cells = self._cells.get(placement)
+        if cells is None:
+            assert self.mask is not None
+            if len(self._cells) == _MOST_PLACEMENTS:
+                self._cells.clear()
+            cells = self._cells[placement] = self.mask.cells(placement, self.spec.map_hw)
+        if not cells.any():
+            height, width = placement.frame_hw
+            raise FrameError(f"the mask leaves nothing of a frame of {width}x{height}; draw it for this camera")
+        return np.where(cells, anomaly_map, SILENT)
 
     def _detection(
         self,

@@ -5,6 +5,8 @@ All sizes follow the frame's, so that the same things are readable at 640x480 an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +40,9 @@ _REGION: Colour = (60, 50, 255)
 _FAINT: Colour = (200, 200, 200)
 _DARK: Colour = (25, 25, 25)
 
+_BORDER = (255, 200, 0)
+"""BGR of the border of what is looked at: a colour that neither verdicts nor heat have."""
+
 _BACKING = 0.3
 """Brightness that is left of the picture behind text."""
 
@@ -54,6 +59,7 @@ def annotate(
     heat_map: bool = True,
     inset: bool = True,
     note: str = "",
+    outlines: Sequence[NDArray[np.int32]] = (),
 ) -> NDArray[np.uint8]:
     """Draw a detection over its frame.
 
@@ -65,6 +71,7 @@ def annotate(
         heat_map: Whether to lay the anomaly map over the picture. Contours and boxes are drawn in any case.
         inset: Whether to show the reconstruction in a corner.
         note: One line for the lower edge, such as the source's name.
+        outlines: Borders of what is looked at, (points, 1, 2) each in frame pixels, from `FrameMask.outlines`.
 
     Returns:
         A new HxWx3 uint8 BGR picture of the frame's size.
@@ -78,6 +85,7 @@ def annotate(
     if heat_map:
         blend_heat(picture, detection, colour_scale)
     _dim_unseen(picture, detection.placement)
+    cv2.polylines(picture, list(outlines), True, _BORDER, max(1, round(unit)), cv2.LINE_AA)
     panel = Panel(picture, detection.verdict, unit)
     panel.add_score(detection, colour_scale, fps)
     dim(picture, panel.box, _BACKING)

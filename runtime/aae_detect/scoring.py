@@ -11,6 +11,9 @@ from aae_detect._opencv import cv2
 from aae_detect.detection import Region, Verdict
 from aae_detect.geometry import Placement
 
+SILENT = np.float32(-1000.0)
+"""Of map cells where nobody looks: far below anything that a model says, and still a number."""
+
 
 def score_map(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
     """Score a picture: the highest value of its map.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
+from aae_detect.scoring import SILENT
 
 _USUAL_SHARE = 0.9
 """Of the places: what these show is usual, and only the others are made calmer. Against the middle place, wherever
@@ -84,7 +85,8 @@ def fit_places(anomaly_maps: NDArray[np.float32]) -> SitePlaces:
     """
     count = len(anomaly_maps)
     mean, spread = anomaly_maps.mean(axis=0, dtype=np.float64), anomaly_maps.std(axis=0, dtype=np.float64)
-    usual_mean, usual_spread = (float(np.quantile(places, _USUAL_SHARE)) for places in (mean, spread))
+    looked_at = mean > SILENT / 2
+    usual_mean, usual_spread = (float(np.quantile(places[looked_at], _USUAL_SHARE)) for places in (mean, spread))
     error = np.maximum(spread, usual_spread) / np.sqrt(count)
     raised = _handed_on(np.maximum(0.0, mean - usual_mean - _SURE * error))
     livelier = _handed_on(np.maximum(1.0, spread / (usual_spread + 1e-6)))

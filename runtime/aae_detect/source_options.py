@@ -35,7 +35,6 @@ _OPTIONS = (
 )
 
 _CAMERA_OPTIONS = (
-    click.option("--product", metavar="NAME", help="The product that is looked at, where a site has several."),
     click.option("--size", metavar="WxH", help="Ask the camera for this resolution, such as 1920x1080."),
     click.option("--fps", type=float, help="Ask the camera for this rate; nominal for pictures."),
     click.option("--exposure", type=float, help="Ask the camera for this exposure, in its own units."),
@@ -52,6 +51,17 @@ _CAMERA_OPTIONS = (
 )
 
 
+_PLACE_OPTIONS = (
+    click.option("--product", metavar="NAME", help="The product that is looked at, where a site has several."),
+    click.option(
+        "--mask",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Look only here: polygons in frame coordinates (.json, by aae-roi), or a picture that is black elsewhere.",
+    ),
+)
+
+
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--camera`, `--source` and `--config`."""
     return _with_options(command, _OPTIONS)
@@ -60,6 +70,11 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def camera_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command what may be said of each source; the names are those of `stream_settings.KEYS`."""
     return _with_options(command, _CAMERA_OPTIONS)
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what is said of what a camera looks at; the names are those of `stream_settings.KEYS`."""
+    return _with_options(command, _PLACE_OPTIONS)
 
 
 def _with_options(command: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:

@@ -46,6 +46,9 @@ class StreamSettings:
     product: str = ""
     """What is looked at, where a site has several."""
 
+    mask: Path | None = None
+    """Where in the frame to look."""
+
 
 def read_stream(values: Mapping[str, Any]) -> StreamSettings:
     """Make settings from what a user wrote.
@@ -160,6 +163,7 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "threshold": (_number, "a number"),
     "site": (_text, "the path of a file of aae-calibrate"),
     "product": (_text, "a text"),
+    "mask": (_text, "the path of a mask: polygons (.json) or a picture"),
     "size": (_size, '"WIDTHxHEIGHT", such as "1920x1080"'),
     "fps": (_number, "frames per second"),
     "exposure": (_number, "a number in the camera's units"),
@@ -175,7 +179,7 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 """What may be said of a source: how it is read, and what is expected."""
 
-_FILES = ("model", "site")
+_FILES = ("model", "site", "mask")
 
 _OF_SOURCE = {
     "source": "source",

@@ -46,6 +46,7 @@ VERBS = {
     "aae-detect": ("aae_detect.cli", []),
     "aae-bench": ("aae_detect.bench.cli", []),
     "aae-calibrate": ("aae_detect.calibrate.cli", []),
+    "aae-roi": ("aae_detect.roi.cli", []),
     "aae-bench latency": ("aae_detect.bench.cli", ["latency"]),
     "aae-bench accuracy": ("aae_detect.bench.cli", ["accuracy"]),
 }
@@ -59,6 +60,7 @@ RUNS = {
         "aae_detect.calibrate.cli",
         "{model} --source demo:320x240?defects=0 --every 13 --count 10 --out {out}/site.json",
     ),
+    "roi": ("aae_detect.roi.cli", "{out}/mask.json --source demo: --show {out}/mask.png"),
     "doctor": ("aae_detect.cli", "--doctor --model {model}"),
     "latency": ("aae_detect.bench.cli", "latency {model} --threads 1 --json {out}/latency.json"),
     "accuracy": ("aae_detect.bench.cli", "accuracy {model} {data} --json {out}/accuracy.json"),

@@ -25,6 +25,7 @@ source = "/dev/video0"
 model = "/other.onnx"
 site = "site.json"
 product = "lid"
+mask = "mask.json"
 threshold = 4.5
 size = "1920x1080"
 fps = 30
@@ -54,6 +55,7 @@ def test_a_file_says_all_that_options_say(tmp_path):
     assert second.model == Path("/other.onnx")
     assert second.threshold == 4.5
     assert (second.site, second.product) == (tmp_path / "site.json", "lid")
+    assert (first.mask, second.mask) == (None, tmp_path / "mask.json")
     assert (first.site, first.product) == (None, "")
     assert second.source == SourceSettings(
         "/dev/video0",

@@ -11,7 +11,7 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.provider_option import provider_option, provider_options_option, threads_option
-from aae_detect.source_options import camera_options, model_of_environment, read_streams, source_options
+from aae_detect.source_options import camera_options, model_of_environment, place_options, read_streams, source_options
 
 _EPILOG = """\b
 Examples:
@@ -54,6 +54,7 @@ Ctrl-C, nothing written; 1 anything else.
     metavar="NAME",
     help="The source that this is for, as aae-detect names it, where the frames come from elsewhere.",
 )
+@place_options
 @camera_options
 @provider_option
 @provider_options_option

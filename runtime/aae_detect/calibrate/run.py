@@ -17,6 +17,7 @@ from aae_detect.calibrate.fit import fit_site
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, SourceError
+from aae_detect.frame_mask import read_mask
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frames import FrameSource
 from aae_detect.session import AUTO
@@ -83,6 +84,8 @@ def _calibrate(
     source = WatchedCamera(asked) if asked.live else open_with(asked)  # opens while the model loads
     try:
         detector = _load(settings, stream, detectors)
+        if stream.mask is not None:
+            detector = detector.with_mask(read_mask(stream.mask))
         _connect(source)
     except BaseException:
         source.close()
