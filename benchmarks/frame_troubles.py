@@ -10,9 +10,6 @@ into it.
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,12 +23,12 @@ from numpy.typing import NDArray
 
 from aae_detect import DemoCamera
 from aae_detect._opencv import cv2
-from aae_detect.bench.machine import describe_machine, list_versions
 from aae_detect.frame_checks import FrameChecks
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frame_statistics import measure_frame
 from aae_detect.picture_source import list_pictures, read_picture
 from aae_detect.preprocess import prepare, to_bgr8
+from reliability_file import write_part
 
 Picture = NDArray[np.uint8]
 Plant = Callable[[Picture, np.random.Generator], Picture]
@@ -57,19 +54,12 @@ class Clip:
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True)
 def main(frames: int, data: Path | None, target: Path) -> None:
     """Count what is caught and what is lost."""
+    command = f"python benchmarks/frame_troubles.py{' --data ROOT' if data else ''} --frames {frames} --json FILE"
     rows = []
     for clip in _clips(frames, data):
         rows.append(_measure(clip))
         click.echo(json.dumps(rows[-1]))
-        document = {
-            "command": shlex.join(["python", "benchmarks/frame_troubles.py", *sys.argv[1:]]),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": describe_machine(),
-            "versions": list_versions(),
-            "severities": SEVERITIES,
-            "clips": rows,
-        }
-        target.write_text(json.dumps(document, indent=1) + "\n")
+        write_part(target, "frames", command, {"severities": SEVERITIES, "clips": rows})
 
 
 def _clips(frames: int, data: Path | None) -> Iterator[Clip]:

@@ -1,19 +1,16 @@
 """Whether thresholds keep what they promise: calibrated on some good pictures, tried on others, over and over.
 
-usage: python benchmarks/reliability.py [--data ROOT --runs WORK] --json FILE
+usage: python benchmarks/reliability.py --json FILE
+       python benchmarks/reliability.py --data ROOT --runs WORK --json FILE
 
-The demo camera gives any number of good pictures, and defective ones; with --data and --runs, the good pictures of real
-sets that their models never learned from are shared out in the same way. WORK holds runs of `benchmarks/accuracy.py`.
+The demo camera gives any number of good pictures, and defective ones. With --data and --runs it is the good pictures of
+real sets that their models never learned from; WORK holds runs of `benchmarks/accuracy.py`.
 Everything goes through what `aae-calibrate` itself calls.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,20 +23,20 @@ from aae_detect import DemoCamera, Detector
 from aae_detect._opencv import cv2
 from aae_detect.app import demo_model_path
 from aae_detect.bench.dataset import find_labelled_set
-from aae_detect.bench.machine import describe_machine, list_versions
 from aae_detect.calibrate.fit import fit_site
 from aae_detect.picture_source import read_picture
 from aae_detect.threshold import Threshold, conformal_threshold
+from reliability_file import write_part
 
 RESAMPLINGS = 200
-WANTED_COVER = 0.93
-"""Share of resamplings in which the realised rate should lie below the bound, which is stated with 95 %."""
-
 _PART_FRAMES = 14
 """Frames of the demo camera from one part to the next."""
 
 _BLOCK = 20
 """Frames of a video that stay together: neighbours are no independent pictures."""
+
+_LEAST_PICTURES = 20
+"""Good pictures of a set that its model never saw; fewer cannot be shared out."""
 
 Maps = NDArray[np.float32]
 
@@ -52,45 +49,40 @@ Maps = NDArray[np.float32]
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True)
 def main(good: int, defective: int, data: Path | None, runs: Path | None, target: Path) -> None:
     """Measure what thresholds promise and keep."""
+    if runs is not None and data is None:
+        raise click.UsageError("--runs needs --data: where the sets of the runs lie")
     rows = []
-    for row in _measure(good, defective, data, runs):
+    for row in _measure_demo(good, defective) if data is None or runs is None else _measure_sets(data, runs):
         rows.append(row)
         click.echo(
             f"{row['pictures']:32s} {row['way']:10s} n {row['count']:4d} target {row['target_frr']:.1%}: realised "
             f"{row['realised_mean']:.2%}, bound {row['bound_mean']:.2%}, kept {row['kept']:.1%}"
             + (f", recall {row['recall_mean']:.1%}" if row["recall_mean"] is not None else "")
         )
-        target.write_text(json.dumps({**_head(), "thresholds": rows}, indent=1) + "\n")
+        name, options = ("thresholds_demo", "") if runs is None else ("thresholds_sets", " --data ROOT --runs WORK")
+        command = f"python benchmarks/reliability.py{options} --json FILE"
+        write_part(target, name, command, {"resamplings": RESAMPLINGS, "rows": rows})
 
 
-def _head() -> dict[str, Any]:
-    return {
-        "command": shlex.join(["python", "benchmarks/reliability.py", *sys.argv[1:]]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
-        "versions": list_versions(),
-        "resamplings": RESAMPLINGS,
-        "wanted_cover": WANTED_COVER,
-    }
-
-
-def _measure(good: int, defective: int, data: Path | None, runs: Path | None) -> Iterator[dict[str, Any]]:
+def _measure_demo(good: int, defective: int) -> Iterator[dict[str, Any]]:
     detector = Detector.load(demo_model_path(), provider="cpu", threads=2)
     for title, light in (("demo camera", _as_it_is), ("demo camera, fixed reflection", _reflected)):
         good_maps, bad_maps = _demo_maps(detector, good, defective, light)
         for count, target_frr in ((50, 0.05), (300, 0.05), (50, 0.01), (300, 0.01), (1000, 0.01), (1000, 0.001)):
             for way, fit in (("site", _fit_site), ("scores", _fit_scores)):
                 yield _row(title, way, fit, good_maps, bad_maps, count, target_frr, 1)
-    if data is None or runs is None:
-        return
+
+
+def _measure_sets(data: Path, runs: Path) -> Iterator[dict[str, Any]]:
     for run in sorted(runs.glob("*-0")):
         name = run.name.removesuffix("-0")
         good_maps, bad_maps = _set_maps(run, data / name)
+        if len(good_maps) < _LEAST_PICTURES:
+            continue
         block = _BLOCK if name == "ucsd_ped2" else 1
         for target_frr in (0.05, 0.01):
             for way, fit in (("site", _fit_site), ("scores", _fit_scores)):
-                if len(good_maps) >= 20:
-                    yield _row(name, way, fit, good_maps, bad_maps, len(good_maps) // 2, target_frr, block)
+                yield _row(name, way, fit, good_maps, bad_maps, len(good_maps) // 2, target_frr, block)
 
 
 Fit = Callable[[Maps, float], tuple[Callable[[Maps], Maps], Threshold]]

@@ -198,7 +198,7 @@ def _material(run: Path, trained: TrainedModel, data: Path | None) -> Material:
         return [prepare(frame, trained.config.input_hw, trained.config.fit)[0] for frame in frames]
 
     labelled = find_labelled_set(root) if (root / "test").is_dir() else None
-    return Material(read(split.select or split.train), read(split.calibrate), labelled)
+    return Material(read(split.select or split.train), read(split.calibrate), labelled, trained.config.inside)
 
 
 def _versions() -> dict[str, str]:

@@ -62,7 +62,7 @@ def _parts(trained: TrainedModel, images: Sequence[NDArray[np.uint8]]) -> list[_
     model = trained.model
     chw, prior_chw = model.decoder.latent_chw, model.prior_chw
     rng = np.random.default_rng(0)
-    encoder = EncoderGraph(model.encoder).eval()
+    encoder = EncoderGraph(model.encoder, trained.config.inside).eval()
     inputs: dict[str, list[NDArray[Any]]] = {"image": list(images)}
     if noise_dim := model.encoder.noise_dim:
         inputs["noise"] = list(rng.standard_normal((len(images), noise_dim), np.float32))

@@ -47,6 +47,8 @@ class Material:
     """Good ones for the threshold and for what it finds: the calibrate pictures."""
 
     labelled: LabelledSet | None = None
+    inside: NDArray[np.bool_] | None = None
+    """(H, W), where the model looks; None: everywhere."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,9 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
     if precision == "fp16":
         model = to_half(content)
     else:
-        model, stay = _quantize(content, material.shown)
-    paired = _yardstick(content, material.held_back or material.shown, _MOST_JUDGED).measure(model.SerializeToString())
+        model, stay = _quantize(content, material.shown, material.inside)
+    judged_by = _yardstick(content, material.held_back or material.shown, _MOST_JUDGED, material.inside)
+    paired = judged_by.measure(model.SerializeToString())
     threshold, scores = spec.threshold + paired.shift, np.asarray(spec.calibration.scores) + paired.shift
     if spec.calibration.method == "split":
         before, after = (measure_scores(each, material.held_back) for each in (content, model.SerializeToString()))
@@ -180,17 +183,21 @@ def _require(cost: Cost, out: Path) -> None:
         )
 
 
-def _quantize(fp32: bytes, pictures: Sequence[NDArray[np.uint8]]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def _quantize(
+    fp32: bytes, pictures: Sequence[NDArray[np.uint8]], inside: NDArray[np.bool_] | None
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """Make an int8 detector with pictures that the threshold does not rest on; returns it and what stayed float."""
     shown = _some(pictures, _MOST_SHOWN)
-    quantizer = Quantizer(fp32, shown, put_defects(shown))
-    few, many = (_yardstick(fp32, pictures, most) for most in (_MOST_TRIED, _MOST_JUDGED))
+    quantizer = Quantizer(fp32, shown, put_defects(shown, inside=inside))
+    few, many = (_yardstick(fp32, pictures, most, inside) for most in (_MOST_TRIED, _MOST_JUDGED))
     return find_float_layers(quantizer, few, many, MOST_LOSS)
 
 
-def _yardstick(fp32: bytes, pictures: Sequence[NDArray[np.uint8]], most: int) -> Yardstick:
+def _yardstick(
+    fp32: bytes, pictures: Sequence[NDArray[np.uint8]], most: int, inside: NDArray[np.bool_] | None
+) -> Yardstick:
     good = _some(pictures, most)
-    return Yardstick(fp32, good, put_defects(good, least=most))
+    return Yardstick(fp32, good, put_defects(good, most, inside))
 
 
 def _some(pictures: Sequence[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:

@@ -20,12 +20,14 @@ _TIMED_RUNS, _WARMUP = 30, 5
 _SEED = 20260001
 
 
-def put_defects(good: Sequence[NDArray[np.uint8]], least: int = 0) -> list[NDArray[np.uint8]]:
-    """Put a synthetic defect into each picture, and so again until there are `least`."""
+def put_defects(
+    good: Sequence[NDArray[np.uint8]], least: int = 0, inside: NDArray[np.bool_] | None = None
+) -> list[NDArray[np.uint8]]:
+    """Put a synthetic defect into each picture, and so again until there are `least`; inside of a mask (H, W)."""
     found = []
     for number in range(max(len(good), least)):
         rng, place = np.random.default_rng([_SEED, number]), number % len(good)
-        found.append(make_defect(good[place], rng, foreign=good[place - 1])[0])
+        found.append(make_defect(good[place], rng, good[place - 1], inside)[0])
     return found
 
 

@@ -33,6 +33,7 @@ from aae_detect.overlay_text import (
     text_width,
     wrap,
 )
+from aae_detect.scoring import SILENT
 
 INSET_TITLE = "should look like"
 
@@ -85,7 +86,8 @@ def annotate(
     if heat_map:
         blend_heat(picture, detection, colour_scale)
     _dim_unseen(picture, detection.placement)
-    cv2.polylines(picture, list(outlines), True, _BORDER, max(1, round(unit)), cv2.LINE_AA)
+    borders = list(outlines) or _silent_borders(detection)
+    cv2.polylines(picture, borders, True, _BORDER, max(1, round(unit)), cv2.LINE_AA)
     panel = Panel(picture, detection.verdict, unit)
     panel.add_score(detection, colour_scale, fps)
     dim(picture, panel.box, _BACKING)
@@ -176,6 +178,18 @@ def _dim_unseen(picture: NDArray[np.uint8], placement: Placement) -> None:
     for box in ((0, 0, left, height), (right, 0, width - right, height), (left, 0, right - left, top)):
         dim(picture, box, 0.4)
     dim(picture, (left, bottom, right - left, height - bottom), 0.4)
+
+
+def _silent_borders(detection: Detection) -> list[NDArray[np.int32]]:
+    """Find the borders of the cells at which the model was taught not to look, in frame pixels."""
+    cells = detection.model_map > SILENT / 2
+    if cells.all():
+        return []
+    (rows, columns), placement = cells.shape, detection.placement
+    cell_h, cell_w = placement.input_hw[0] // rows, placement.input_hw[1] // columns
+    fine = cells.astype(np.uint8).repeat(cell_h, axis=0).repeat(cell_w, axis=1)
+    found, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return [np.rint(placement.to_frame(outline + 0.5)).astype(np.int32) for outline in found]
 
 
 def _seen(placement: Placement) -> tuple[int, int, int, int]:

@@ -126,6 +126,12 @@ class _Size(click.ParamType[tuple[int, int]]):
     help="How a picture is put into the model's input; recorded in the model.",
 )
 @click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit pictures carry.  [default: 16]")
+@click.option(
+    "--mask",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Look only here: polygons (.json, by aae-roi), or a picture that is black elsewhere; part of the model then.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps of each model.  [default: 2000]")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Training time in all, instead of --steps."
@@ -167,6 +173,7 @@ def main(
     tile: int | None,
     fit: str,
     bits: str | None,
+    mask: Path | None,
     steps: int | None,
     minutes: float | None,
     batch_size: int,
@@ -216,16 +223,24 @@ def main(
             skip_unreadable=skip_unreadable,
         )
         fields = {_FIELDS.get(name, name) for name in typed - {"out", "resume", "dry_run"}}
-        sys.exit(_run(config, fields, data, out, resume, dry_run))
+        sys.exit(_run(config, fields, data, mask, out, resume, dry_run))
 
 
-def _run(config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool, dry_run: bool) -> int:
+def _run(
+    config: TrainConfig,
+    typed: set[str],
+    data: Path,
+    mask: Path | None,
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+) -> int:
     from aae_detect.errors import AaeDetectError
     from aae_train.processes import Processes, ProcessLost
 
     processes = Processes(config.device)
     try:
-        code = _train(processes, config, typed, data, out, resume, dry_run)
+        code = _train(processes, config, typed, data, mask, out, resume, dry_run)
     except ProcessLost as error:
         if processes.tells(error):
             click.ClickException(str(error)).show()
@@ -246,6 +261,7 @@ def _train(
     config: TrainConfig,
     typed: set[str],
     data: Path,
+    mask: Path | None,
     out: Path | None,
     resume: bool,
     dry_run: bool,
@@ -258,7 +274,7 @@ def _train(
         if processes.leads:
             click.secho(f"warning: {text}" if warning else text, fg="yellow" if warning else None, err=warning)
 
-    config, out, finished = processes.lead(lambda: _settle(config, typed, data, out, resume))
+    config, out, finished = processes.lead(lambda: _settle(config, typed, data, mask, out, resume))
     # The leader's settings hold for all; each machine has the pictures where its own command says.
     config = replace(config, data=str(data.resolve()))
     if finished:
@@ -281,9 +297,10 @@ def _train(
 
 
 def _settle(
-    config: TrainConfig, typed: set[str], data: Path, out: Path | None, resume: bool
+    config: TrainConfig, typed: set[str], data: Path, mask: Path | None, out: Path | None, resume: bool
 ) -> tuple[TrainConfig, Path, bool]:
     """Look at the run folder: return the settings that hold, the folder, and whether its run is finished."""
+    from aae_detect.errors import ConfigError
     from aae_train.data_folder import find_pictures
     from aae_train.run_folder import (
         MODEL_FILE,
@@ -298,11 +315,29 @@ def _settle(
     if out is None:
         out = newest_run_folder(data.resolve(), runs) if resume else new_run_folder(data.resolve(), runs)
     if not resume:
+        if mask is not None:
+            config = replace(config, mask=_read_mask(mask, config, data))
         check_new_folder(out)
         if config.tile is not None and "input_hw" not in typed:
             config = replace(config, input_hw=native_size(find_pictures(data).good))
         return config, out, False
-    return settings_to_resume(out, config, typed), out, (out / MODEL_FILE).is_file()
+    begun = settings_to_resume(out, config, typed - {"mask"})
+    if mask is not None and _read_mask(mask, begun, data) != begun.mask:
+        raise ConfigError(f"--resume: {mask} is not where the run looks; leave --mask out, or start a new run")
+    return begun, out, (out / MODEL_FILE).is_file()
+
+
+def _read_mask(path: Path, config: TrainConfig, data: Path) -> str:
+    """Draw a mask in the model's input, as the settings hold it."""
+    from aae_detect.frame_mask import read_mask
+    from aae_detect.geometry import place
+    from aae_detect.picture_source import read_picture
+    from aae_train.data_folder import find_pictures
+    from aae_train.picture_mask import encode_inside
+
+    # Stretched, the input is the frame; otherwise all pictures must have the shape of the first one.
+    height, width = read_picture(find_pictures(data).good[0]).shape[:2]
+    return encode_inside(read_mask(path).inside(config.input_hw, place((height, width), config.input_hw, config.fit)))
 
 
 if __name__ == "__main__":

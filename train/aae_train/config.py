@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aae_detect.errors import ConfigError
 from aae_detect.preprocess import BITS
 from aae_detect.prior import Prior, parse_prior
 from aae_detect.spec import FITS, Fit
 from aae_train.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from aae_train.networks import CODE_STEP, FAST, FINE, Layout
+from aae_train.picture_mask import decode_inside
 from aae_train.posterior import ENCODERS, EncoderKind
 
 Head = Literal["unet", "none"]
@@ -92,6 +96,9 @@ class TrainConfig:
 
     bits: int | None = None
     """Depth that 16-bit pictures carry; None means all 16."""
+
+    mask: str = ""
+    """Where in the input to look, as `picture_mask.encode_inside` writes it; empty: everywhere."""
 
     seed: int = 0
     steps: int | None = 2000
@@ -202,6 +209,10 @@ class TrainConfig:
                 f"--tile goes with --latent grid and --model {', '.join(TILE_MODELS)}, --latent {self.latent} and "
                 f"--model {self.model} were asked for: only a code of places can be drawn larger than it was learned"
             )
+        if self.mask and self.tile is not None:
+            raise ConfigError("--mask says where to look, and --tile takes all places for the same; leave one out")
+        if self.mask:
+            decode_inside(self.mask, self.input_hw)
         if self.prior != CUSTOM:
             parse_prior(self.prior).require_dim(self.latent_chw[0])
 
@@ -220,6 +231,11 @@ class TrainConfig:
         A discriminator of pictures sees every pixel of them, and codes of places are there for detectors.
         """
         return FAST if self.latent == GRID and self.model in TILE_MODELS else FINE
+
+    @property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """Where in the input to look, (H, W); None: everywhere."""
+        return decode_inside(self.mask, self.input_hw) if self.mask else None
 
     @property
     def latent_dim(self) -> int:

@@ -12,7 +12,8 @@ from aae_train.config import TrainConfig
 from aae_train.families import make_model
 from aae_train.family import GenerativeModel
 from aae_train.head_judge import HeadJudge
-from aae_train.judge import DrawingJudge, Judge
+from aae_train.judge import CELL, DrawingJudge, Judge
+from aae_train.picture_mask import cells_of
 
 _CHUNK_PX = 8 * 256 * 256
 """What is looked at in one go."""
@@ -39,15 +40,18 @@ def make_detector(config: TrainConfig) -> Detector:
 
 
 @torch.no_grad()
-def measure_evidence(detector: Detector, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def measure_evidence(
+    detector: Detector, images: NDArray[np.uint8], inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Look at many pictures.
 
     Args:
         detector: On its device.
         images: (N, H, W, 3) uint8 BGR of the model's size.
+        inside: (H, W), where to look; None: everywhere.
 
     Returns:
-        (N, K, H/4, W/4) float32, not standardised.
+        (N, K, H/4, W/4) float32, not standardised; outside, each kind's least, so that it is nobody's largest.
     """
     device = next(detector.parameters()).device
     chunk = max(1, _CHUNK_PX // (images.shape[1] * images.shape[2]))
@@ -55,4 +59,9 @@ def measure_evidence(detector: Detector, images: NDArray[np.uint8]) -> NDArray[n
         detector(to_pictures(images[start : start + chunk], device)).float().cpu().numpy()
         for start in range(0, len(images), chunk)
     ]
-    return np.concatenate(chunks)
+    evidence = np.concatenate(chunks)
+    if inside is not None:
+        cells = cells_of(inside, CELL)
+        least = evidence[:, :, cells].min(axis=(0, 2))
+        evidence = np.where(cells, evidence, least[:, None, None])
+    return evidence

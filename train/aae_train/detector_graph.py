@@ -7,12 +7,16 @@ edge that is always hard to draw does not look like a defect; and the judge comb
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aae_detect.scoring import SILENT
 from aae_train.family import GenerativeModel
-from aae_train.judge import Judge
+from aae_train.judge import CELL, Judge
 from aae_train.networks import PictureDiscriminator
+from aae_train.picture_mask import PAINT, cells_of
 
 
 class DetectorGraph(nn.Module):
@@ -21,7 +25,15 @@ class DetectorGraph(nn.Module):
     centre: Tensor
     spread: Tensor
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, judge: Judge, centre: Tensor, spread: Tensor) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        judge: Judge,
+        centre: Tensor,
+        spread: Tensor,
+        inside: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Put a detector together.
 
         Args:
@@ -30,6 +42,7 @@ class DetectorGraph(nn.Module):
             judge: Gives K kinds of evidence.
             centre: (1, K, H/4, W/4) from `evidence_statistics`.
             spread: The same shape, above 0.
+            inside: (H, W), where to look; None: everywhere.
         """
         super().__init__()
         self.encoder = encoder
@@ -37,6 +50,7 @@ class DetectorGraph(nn.Module):
         self.judge = judge
         self.register_buffer("centre", centre)
         self.register_buffer("spread", spread)
+        self.mask = None if inside is None else MaskGraph(inside)
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Judge pictures.
@@ -49,23 +63,51 @@ class DetectorGraph(nn.Module):
             anomaly_map (N, H/4, W/4) float32; anomaly_score (N,) float32, the map's maximum;
             reconstruction uint8 BGR, (N, H, W, 3) or half the size.
         """
+        if self.mask is not None:
+            image = self.mask.paint(image)
         picture = to_model_range(image)
         code = self.encoder(picture, None if noise is None else noise.expand(image.shape[0], -1))
         drawn = self.decoder(code).clamp(-1.0, 1.0)
         standardised = (self.judge.evidence(picture, drawn) - self.centre) / self.spread  # (N, K, h, w)
         anomaly_map = self.judge.combine(standardised)
+        if self.mask is not None:
+            anomaly_map = self.mask.silence(anomaly_map)
         return anomaly_map, anomaly_map.amax(dim=(1, 2)), to_image(drawn)
+
+
+class MaskGraph(nn.Module):
+    """Where to look: what lies outside is painted over before anything sees it, and its cells say nothing."""
+
+    inside: Tensor
+    cells: Tensor
+
+    def __init__(self, inside: NDArray[np.bool_]) -> None:
+        """Take a mask (H, W) in the model's input."""
+        super().__init__()
+        self.register_buffer("inside", torch.from_numpy(inside.copy())[None, :, :, None])
+        self.register_buffer("cells", torch.from_numpy(cells_of(inside, CELL))[None])
+
+    def paint(self, image: Tensor) -> Tensor:
+        """Paint (N, H, W, 3) uint8."""
+        return torch.where(self.inside, image, torch.tensor(PAINT, dtype=torch.uint8, device=image.device))
+
+    def silence(self, anomaly_map: Tensor) -> Tensor:
+        """Silence the cells outside, (N, H/4, W/4)."""
+        return torch.where(self.cells, anomaly_map, torch.tensor(float(SILENT), device=anomaly_map.device))
 
 
 class EncoderGraph(nn.Module):
     """The encoder as it is exported: from the same `image` as the detector's."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, inside: NDArray[np.bool_] | None = None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.mask = None if inside is None else MaskGraph(inside)
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
         """Take (N, H, W, 3) uint8 BGR, and noise (N, noise_dim) of a stochastic encoder, to codes (N, D) float32."""
+        if self.mask is not None:
+            image = self.mask.paint(image)
         latent: Tensor = self.encoder(to_model_range(image), noise)
         return latent
 

@@ -130,10 +130,10 @@ class Finisher:
     def _detect_by(self, detector: Detector, statistics: Statistics) -> Detect:
         """Make a function of the detector that networks and statistics make."""
         centre, spread = (torch.from_numpy(a).to(self._device) for a in (statistics.centre, statistics.spread))
-        return detect_by(build_graph(detector, centre, spread).to(self._device))
+        return detect_by(build_graph(detector, centre, spread, self._config.inside).to(self._device))
 
     def _evidence(self, detector: Detector, numbers: Sequence[int]) -> NDArray[np.float32]:
-        return measure_evidence(detector, self._images(numbers))
+        return measure_evidence(detector, self._images(numbers), self._config.inside)
 
     def _images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack([self._store[number] for number in numbers])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aae_detect.errors import ConfigError
 from aae_train.augment import AugmentConfig, augment, cut_tile
+from aae_train.picture_mask import inside_of, paint
 from aae_train.synthetic import make_defect
 
 _ORDER, _CONTENT = 0, 1
@@ -102,7 +103,7 @@ class BatchLoader:
                 f"batch_size {batch_size}, workers {workers}, ahead {ahead} must be at least 1, "
                 f"defect_rate {defect_rate} must lie in 0 to 1"
             )
-        self._store = store
+        self._store, self._inside = store, inside_of(store)
         self._indices = np.asarray(indices, np.int64)
         self._batch_size = batch_size
         self._part = slice(rank * batch_size // processes, (rank + 1) * batch_size // processes)
@@ -154,10 +155,11 @@ class BatchLoader:
             # A stream for each picture, so that a process makes its own without making the others'.
             rng = np.random.default_rng([self._seed, self._stage, _CONTENT, step, place])
             good = augment(cut_tile(self._store[number], self._tile, rng), rng, self._augment_config)
+            good = paint(good, self._inside)  # once more: what was turned or moved has brought its paint along
             clean.append(good)
             if rng.random() < self._defect_rate:
                 foreign = cut_tile(self._store[int(rng.choice(self._indices))], self._tile, rng)
-                defective, mask, _ = make_defect(good, rng, foreign)
+                defective, mask, _ = make_defect(good, rng, foreign, self._inside)
             else:
                 defective, mask = good, np.zeros(good.shape[:2], np.uint8)
             shown.append(defective)

@@ -20,6 +20,7 @@ from aae_detect.quiet_opencv import quiet_opencv
 from aae_detect.spec import Fit
 from aae_train.data_folder import DataFolder as DataFolder
 from aae_train.data_folder import find_pictures as find_pictures
+from aae_train.picture_mask import paint
 
 DEFAULT_BUDGET_BYTES = 2 * 2**30
 MOST_NAMED = 20
@@ -53,6 +54,7 @@ class PictureStore:
         fit: Fit = "stretch",
         bits: int | None = None,
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
+        inside: NDArray[np.bool_] | None = None,
     ) -> None:
         """Remember where the pictures are; each is read when first asked for.
 
@@ -62,9 +64,10 @@ class PictureStore:
             fit: How a picture is put into the input.
             bits: Depth that 16-bit pictures carry; None means all 16.
             budget_bytes: Memory that the pictures may take; above it, none is kept and each is read when asked for.
+            inside: (H, W), where to look; the rest is painted over.
         """
         self.paths = tuple(paths)
-        self.input_hw, self.fit, self.bits = input_hw, fit, bits
+        self.input_hw, self.fit, self.bits, self.inside = input_hw, fit, bits, inside
         self.in_memory = len(self.paths) * input_hw[0] * input_hw[1] * 3 <= budget_bytes
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
@@ -87,7 +90,8 @@ class PictureStore:
         return self.keep(number, picture)
 
     def keep(self, number: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Take a picture that was read elsewhere; keep it if there is room for all."""
+        """Take a picture that was read elsewhere, and paint it; keep it if there is room for all."""
+        picture = paint(picture, self.inside)
         picture.setflags(write=False)
         if self.in_memory:
             self._kept[number] = picture
@@ -141,6 +145,7 @@ def check_pictures(
     fit: Fit = "stretch",
     bits: int | None = None,
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    inside: NDArray[np.bool_] | None = None,
 ) -> PictureReport:
     """Read every picture once, and say what is wrong with them.
 
@@ -151,11 +156,13 @@ def check_pictures(
         fit: How a picture is put into the input.
         bits: Depth that 16-bit pictures carry; None means all 16.
         budget_bytes: As `PictureStore`.
+        inside: As `PictureStore`.
 
     Raises:
-        ConfigError: a picture cannot be read and may not be skipped, or fewer than two can be read.
+        ConfigError: a picture cannot be read and may not be skipped, fewer than two can be read, or a mask cannot hold
+            for all of them.
     """
-    whole = PictureStore(paths, input_hw, fit, bits, budget_bytes)
+    whole = PictureStore(paths, input_hw, fit, bits, budget_bytes, inside)
     # Held here as well, because the threads' own comings and goings would set the level of one another.
     with quiet_opencv(), ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as executor:
         results = list(executor.map(lambda number: _check_one(whole, number), range(len(paths))))
@@ -174,6 +181,8 @@ def check_pictures(
         )
     warnings = [f"{len(skipped)} pictures cannot be read and were left out:\n{_listed(skipped)}"] if skipped else []
     warnings += _judge_sizes(pictures, input_hw, fit)
+    if inside is not None and fit != "stretch":
+        _require_one_shape(pictures, fit)
     first_of: dict[str, int] = {}
     groups = tuple(first_of.setdefault(info.sha256, len(first_of)) for info in pictures)
     if copies := len(groups) - len(first_of):
@@ -181,7 +190,7 @@ def check_pictures(
             f"{copies} of {len(groups)} pictures are byte-identical copies of others; they stay in the same part of "
             "the split, yet they add nothing: take more pictures instead"
         )
-    store = PictureStore([info.path for info in pictures], input_hw, fit, bits, budget_bytes)
+    store = PictureStore([info.path for info in pictures], input_hw, fit, bits, budget_bytes, inside)
     for place_in_store, number in enumerate(readable):
         if whole.in_memory:
             store.keep(place_in_store, whole[number])
@@ -223,6 +232,16 @@ def is_cut_off(data: bytes) -> bool:
             return data.find(b"\xff\xd9", at) < 0
         at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
     return True
+
+
+def _require_one_shape(pictures: Sequence[PictureInfo], fit: Fit) -> None:
+    """Refuse pictures that `fit` puts into different places: one mask could not hold for all of them."""
+    aspects = [info.size_hw[1] / info.size_hw[0] for info in pictures]
+    if max(aspects) > min(aspects) * _ASPECT_TOLERANCE:
+        raise ConfigError(
+            f"--mask with --fit {fit} needs pictures of one shape, and width to height goes from {min(aspects):.2f} to "
+            f"{max(aspects):.2f}; use --fit stretch, or pictures of one camera"
+        )
 
 
 def _judge_sizes(pictures: Sequence[PictureInfo], input_hw: tuple[int, int], fit: Fit) -> list[str]:

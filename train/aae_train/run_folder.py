@@ -21,7 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aae_detect.errors import ConfigError
@@ -158,7 +160,7 @@ def read_trained(run: Path) -> TrainedModel:
         )
     tensors, notes = read_tensors(path)
     try:
-        statistics = [tensors.pop(f"statistics.{name}") for name in ("centre", "spread")]
+        centre, spread = (tensors.pop(f"statistics.{name}") for name in ("centre", "spread"))
         calibration = notes["calibration"]
         calibration["scores"] = tuple(calibration.get("scores", ()))  # JSON has no tuples
         threshold = Threshold(float(notes["threshold"]), Calibration(**calibration))
@@ -167,15 +169,17 @@ def read_trained(run: Path) -> TrainedModel:
     except (KeyError, TypeError, RuntimeError) as error:
         raise ConfigError(f"{path} does not fit {run / 'config.json'}: {error}; train again") from error
     trained.eval().requires_grad_(False)
-    graph = build_graph(trained, *statistics)
+    graph = build_graph(trained, centre, spread, config.inside)
     prior = read_prior(run, config)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return TrainedModel(config, trained.model, prior, graph, threshold, sha256)
 
 
-def build_graph(detector: Detector, centre: Tensor, spread: Tensor) -> DetectorGraph:
-    """Put networks and statistics together."""
-    return DetectorGraph(detector.model.encoder, detector.model.decoder, detector.judge, centre, spread).eval()
+def build_graph(
+    detector: Detector, centre: Tensor, spread: Tensor, inside: NDArray[np.bool_] | None = None
+) -> DetectorGraph:
+    """Put networks and statistics together, and where to look."""
+    return DetectorGraph(detector.model.encoder, detector.model.decoder, detector.judge, centre, spread, inside).eval()
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

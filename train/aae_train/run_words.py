@@ -24,11 +24,12 @@ def describe(run: Run) -> str:
     budget = f"{config.steps} steps each" if config.steps is not None else f"{config.minutes:g} minutes in all"
     height, width = config.input_hw
     tiles = f" in tiles of {config.tile}x{config.tile}" if config.tile is not None else ""
+    looks = "" if config.inside is None else f", looking at {config.inside.mean():.0%} of the picture"
     lines = [
         f"data      {config.data}: {len(run.names)} good pictures ({parts})",
         f"model     {config.model}, {config.encoder} encoder, {height}x{width} {config.fit}{tiles}, "
         f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}, {config.prior} prior, "
-        f"{'no' if config.head == 'none' else config.head} head",
+        f"{'no' if config.head == 'none' else config.head} head{looks}",
         f"training  {len(run.stages)} model{'s' * (len(run.stages) > 1)}, {budget}, batch {config.batch_size}, "
         f"on {run.device}{' in bf16' if uses_bf16(run.device, config.precision) else ''}",
         f"run       {run.out}",

@@ -38,6 +38,7 @@ def _read(config: TrainConfig) -> tuple[PictureReport, tuple[str, ...], int]:
         config.skip_unreadable,
         fit=config.fit,
         bits=config.bits,
+        inside=config.inside,
     )
     kept = [info.path for info in report.pictures]
     names = tuple(folder.name(path) for path in kept)

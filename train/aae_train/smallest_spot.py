@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 from aae_train.held_out import HeldOut
 from aae_train.loader import Store
+from aae_train.picture_mask import inside_of
 
 DIAMETERS_PX = (2, 3, 4, 6, 8, 11, 16, 23, 32)
 CONTRAST = 60
@@ -59,7 +60,9 @@ def measure_smallest_spot(held_out: Sequence[HeldOut], store: Store, threshold: 
             numbers = [everything[place][1] for place in places if everything[place][0] is group]
             for start in range(0, len(numbers), _CHUNK):
                 chosen = numbers[start : start + _CHUNK]
-                drawn = [draw_spot(store[n], diameter, np.random.default_rng([_SEED, diameter, n])) for n in chosen]
+                streams = [np.random.default_rng([_SEED, diameter, number]) for number in chosen]
+                inside = inside_of(store)
+                drawn = [draw_spot(store[n], diameter, rng, inside) for n, rng in zip(chosen, streams, strict=True)]
                 found += int((group.detect(np.stack(drawn)).scores > threshold).sum())
         shares[diameter] = found / len(places)
     enough = [d for d in diameters if all(shares[larger] >= FOUND for larger in diameters if larger >= d)]
@@ -78,11 +81,21 @@ def tell_smallest_spot(spot: Mapping[str, Any]) -> str:
     )
 
 
-def draw_spot(picture: NDArray[np.uint8], diameter_px: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a picture, HxWx3 uint8, with a round spot at a random place, wholly inside."""
+def draw_spot(
+    picture: NDArray[np.uint8],
+    diameter_px: int,
+    rng: np.random.Generator,
+    inside: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """Return a picture, HxWx3 uint8, with a round spot at a random place, wholly inside; of a mask, with its middle."""
     height, width = picture.shape[:2]
     side = diameter_px + 2
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    if inside is not None:
+        rows, columns = np.nonzero(inside)
+        place = int(rng.integers(len(rows)))
+        top = int(np.clip(rows[place] - side // 2, 0, height - side))
+        left = int(np.clip(columns[place] - side // 2, 0, width - side))
     disc = np.zeros((side * _FINER, side * _FINER), np.uint8)
     middle = (side * _FINER) // 2
     cv2.circle(disc, (middle, middle), diameter_px * _FINER // 2, (255,), -1)

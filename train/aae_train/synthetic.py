@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 from aae_train.defect_fills import FILLS, Canvas
 from aae_train.defect_shapes import SHAPES
+from aae_train.picture_mask import paint
 
 MIN_CHANGE = 8
 """Gray levels (largest of the three channels) from which a pixel counts as changed."""
@@ -32,11 +33,14 @@ MIN_SPECK_PX = 4
 AREA_SHARE = (0.0007, 0.15)
 """Smallest and largest shape, as a share of the picture; log-uniform between, so small ones are as frequent."""
 
-_TRIES = 12
+_TRIES, _TRIES_INSIDE = 12, 40
 
 
 def make_defect(
-    picture: NDArray[np.uint8], rng: np.random.Generator, foreign: NDArray[np.uint8] | None = None
+    picture: NDArray[np.uint8],
+    rng: np.random.Generator,
+    foreign: NDArray[np.uint8] | None = None,
+    inside: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
     """Draw one defect on a good picture.
 
@@ -45,12 +49,30 @@ def make_defect(
             them away on a camera that has none.
         rng: The only source of chance; the same state gives the same defect.
         foreign: Another HxWx3 picture of any size, whose texture may be used, turned and recoloured.
+        inside: (H, W), where the model looks: at least half of a defect lies there, and what lies outside is painted
+            over. None means everywhere.
 
     Returns:
         The picture with the defect, HxWx3 uint8; the mask, HxW uint8, never empty; and the kind, `SHAPE-FILL`. The
         mask is 255 where the picture changed by `MIN_CHANGE` or more (pinholes closed) and 0 elsewhere; the soft edge
         of a defect may reach beyond it by less than that.
     """
+    if inside is None:
+        return _draw(picture, rng, foreign)
+    for _ in range(_TRIES_INSIDE):
+        defective, mask, kind = _draw(picture, rng, foreign)
+        seen = np.where(inside, mask, np.uint8(0))
+        if 2 * np.count_nonzero(seen) >= np.count_nonzero(mask):
+            return paint(defective, inside), seen, kind
+    # Where little can be seen, hardly anything drawn at random lies there: all of the largest hole is changed.
+    where = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    seen = np.where(where > 0.5 * where.max(), np.uint8(255), np.uint8(0))
+    return np.where(seen[:, :, None] > 0, picture ^ 128, picture), seen, "spots-invert"
+
+
+def _draw(
+    picture: NDArray[np.uint8], rng: np.random.Generator, foreign: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
     height, width = picture.shape[:2]
     gray = int(np.ptp(picture[::4, ::4].astype(np.int16), axis=2).max()) <= 2
     for attempt in range(_TRIES):

@@ -40,9 +40,7 @@ Exit codes: 0 done; 1 left without saving; 2 wrong usage or a damaged mask; 4 th
 @click.command(epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.argument("mask", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--source", metavar="WHAT", help="Where a frame comes from: camera, stream, video, picture.")
-@click.option(
-    "--frame", metavar="WxH", help="Size of the frame that the points lie in, where there is no --source."
-)
+@click.option("--frame", metavar="WxH", help="Size of the frame that the points lie in, where there is no --source.")
 @click.option("--look", multiple=True, metavar="'X,Y X,Y X,Y'", help="Add a polygon of what counts.")
 @click.option("--ignore", multiple=True, metavar="'X,Y X,Y X,Y'", help="Add a polygon of what does not count.")
 @click.option("--remove", multiple=True, metavar="look:N|ignore:N", help="Take the N-th polygon out, from 1.")

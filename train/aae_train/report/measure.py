@@ -13,6 +13,7 @@ from aae_train.config import TrainConfig
 from aae_train.held_out import Calibrated, Detect, HeldOut
 from aae_train.loader import Store
 from aae_train.odd import OddOnes
+from aae_train.picture_mask import inside_of
 from aae_train.synthetic import make_defect
 
 MOST_DEFECTS = 100
@@ -54,7 +55,7 @@ class Defect:
     def draw(self, store: Store) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
         """Return the picture with the defect, the mask, and the kind, as `make_defect` does."""
         rng = np.random.default_rng([_SEED, self.number])
-        return make_defect(store[self.number], rng, foreign=store[self.foreign])
+        return make_defect(store[self.number], rng, store[self.foreign], inside_of(store))
 
 
 @dataclass(frozen=True, eq=False)
