@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from aae_detect.camera.watched import WatchedCamera
+from aae_detect.decision.commands import CommandOutput
+from aae_detect.decision.decider import Decider
+from aae_detect.decision.line_trigger import TriggerLines
+from aae_detect.decision.rules import read_rules
 from aae_detect.demo import DemoCamera
 from aae_detect.demo_tally import DemoTally
 from aae_detect.detector import Detector
@@ -26,7 +30,7 @@ from aae_detect.judged import Output
 from aae_detect.last_words import exit_code, last_words
 from aae_detect.live_stats import StatsScreen, StreamStats
 from aae_detect.loop import Stream, Summary, run_loop
-from aae_detect.outputs import EventOutput, NgOutput, SignalLines, VideoOutput
+from aae_detect.outputs import DecisionLines, EventOutput, NgOutput, SignalLines, VideoOutput
 from aae_detect.queued_output import QueuedOutput
 from aae_detect.session import AUTO
 from aae_detect.site_file import read_site_entry
@@ -159,7 +163,7 @@ def _put_together(
     """Give each source its detector and its outputs."""
     live = any(source.live for source in sources)
     events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
-    streams, newest, tally = [], [], None
+    streams, newest, tally, triggers = [], [], None, TriggerLines()
     for wanted, source, (detector, checks) in zip(settings.streams, sources, judges, strict=True):
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
@@ -184,7 +188,16 @@ def _put_together(
         model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
         _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
-        streams.append(Stream(source, detector, outputs, checks, asked.camera.bits, asked.every, asked.most_fps))
+        decider = None
+        if wanted.decide is not None:
+            rules = read_rules(wanted.decide)
+            decider = Decider(rules, triggers.subscribe() if rules.per == "trigger" else None)
+            outputs.append(DecisionLines(_say))
+            if rules.commands:
+                outputs.append(CommandOutput(rules.commands, _say))
+        streams.append(
+            Stream(source, detector, outputs, checks, asked.camera.bits, asked.every, asked.most_fps, decider)
+        )
     if window:
         _say(f"keys: {KEYS_HELP}")
     title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"

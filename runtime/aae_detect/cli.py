@@ -55,6 +55,12 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     help="What aae-calibrate has learned in front of this camera: threshold, and what is usual at each place.",
 )
 @place_options
+@click.option(
+    "--decide",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="TOML file of rules: what the line is told, once for each part or when it changes; see docs/decisions.md.",
+)
 @camera_options
 @click.option(
     "--lost-after",

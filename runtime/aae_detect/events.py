@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
+from aae_detect.decision.decision import Decision
 from aae_detect.detection import Detection, Region, Verdict
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame, Signal
@@ -64,6 +65,23 @@ def signal_event(signal: Signal) -> dict[str, Any]:
         "state": "lost" if signal.lost else "back",
     }
     return event | ({"reason": signal.reason} if signal.lost else {"outage_s": round(signal.outage_s, 3)})
+
+
+def decision_event(decision: Decision) -> dict[str, Any]:
+    """Describe what the line is told."""
+    return {
+        "type": "decision",
+        "time": decision.at.isoformat(timespec="milliseconds"),
+        "source": decision.source,
+        "verdict": decision.verdict.value,
+        "stop": decision.stop,
+        "part": decision.part or None,
+        "first_frame": decision.first_frame,
+        "last_frame": decision.last_frame,
+        "frames": decision.frames,
+        "ng_frames": decision.ng_frames,
+        "score": decision.score if decision.score is not None and math.isfinite(decision.score) else None,
+    }
 
 
 def _head(frame: Frame) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.detection import Detection, Verdict
 from aae_detect.frames import Frame, Signal
+
+if TYPE_CHECKING:
+    from aae_detect.decision.decision import Decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,10 @@ class Output(Protocol):
     def signal(self, signal: Signal) -> None:
         """Hear that a camera was lost, or is back."""
         del signal
+
+    def decide(self, decision: Decision) -> None:
+        """Hear what the line is told; after the frame that decided it."""
+        del decision
 
     def close(self) -> None:
         """Finish what was begun: a video plays only once it is closed."""

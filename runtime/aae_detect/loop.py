@@ -13,6 +13,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from aae_detect.decision.decider import Decider
+from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
 from aae_detect.errors import FrameError, SourceError
@@ -53,6 +55,9 @@ class Stream:
 
     most_fps: float | None = None
     """Judge at most so many frames per second."""
+
+    decider: Decider | None = None
+    """What the line is told; None where nobody asked."""
 
 
 @dataclass
@@ -147,6 +152,9 @@ def run_loop(streams: Sequence[Stream], stop: threading.Event, max_frames: int |
         for turn in turns:
             closing.callback(turn.feed.close)
         _judge_in_turn(turns, changed, stop, max_frames)
+        for turn in turns:
+            if turn.stream.decider is not None:
+                _tell(turn.stream, turn.stream.decider.finish())
     for turn in turns:
         _sum_up(turn, perf_counter() - start, stop.is_set())
     return [turn.summary for turn in turns]
@@ -172,8 +180,17 @@ def _judge_in_turn(
             judged = _judge(turn.stream, item, turn.fps)
             _count(turn.summary, judged)
             left = None if left is None else left - 1
-            if not all([output.take(judged) for output in turn.stream.outputs]):  # a list: every output gets the frame
+            goes_on = all([output.take(judged) for output in turn.stream.outputs])  # a list: each gets the frame
+            if turn.stream.decider is not None:
+                _tell(turn.stream, turn.stream.decider.take(judged))
+            if not goes_on:
                 return
+
+
+def _tell(stream: Stream, decisions: Sequence[Decision]) -> None:
+    for decision in decisions:
+        for output in stream.outputs:
+            output.decide(decision)
 
 
 def _next_turn(turns: Sequence[_Turn], last: int, changed: threading.Condition) -> int | None:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
-from aae_detect.events import EventLines, signal_event
+from aae_detect.events import EventLines, decision_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.ng_folder import NgFolder
@@ -37,6 +38,27 @@ class SignalLines(Output):
         """Nothing is held open."""
 
 
+class DecisionLines(Output):
+    """Says in a line what the line is told."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def take(self, judged: Judged) -> bool:
+        """Frames say nothing here."""
+        return True
+
+    def decide(self, decision: Decision) -> None:
+        """Say it."""
+        moment, part = decision.at.strftime("%H:%M:%S"), f" part {decision.part}" if decision.part else ""
+        of_frames = f"{decision.ng_frames} of {decision.frames} frames NG"
+        told = "stop" if decision.stop else "pass"
+        self._say(f"{moment} {decision.source}:{part} {decision.verdict}, {of_frames}: {told}")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
 class EventOutput(Output):
     """One JSON line per frame."""
 
@@ -51,6 +73,10 @@ class EventOutput(Output):
     def signal(self, signal: Signal) -> None:
         """Write the signal's line."""
         self._lines.write(signal_event(signal))
+
+    def decide(self, decision: Decision) -> None:
+        """Write the decision's line."""
+        self._lines.write(decision_event(decision))
 
     def close(self) -> None:
         """Close the file."""

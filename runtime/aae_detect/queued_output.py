@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import replace
 
+from aae_detect.decision.decision import Decision
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 
@@ -28,7 +29,7 @@ class QueuedOutput(Output):
         self._room = room
         self._pictures = pictures
         self._changed = threading.Condition()
-        self._waiting: deque[Judged | Signal] = deque()
+        self._waiting: deque[Judged | Signal | Decision] = deque()
         self._goes_on = True
         self._closing = False
         self._failure: BaseException | None = None
@@ -55,8 +56,15 @@ class QueuedOutput(Output):
 
     def signal(self, signal: Signal) -> None:
         """Queue a signal, whatever waits."""
+        self._put(signal)
+
+    def decide(self, decision: Decision) -> None:
+        """Queue a decision, whatever waits."""
+        self._put(decision)
+
+    def _put(self, item: Signal | Decision) -> None:
         with self._changed:
-            self._waiting.append(signal)
+            self._waiting.append(item)
             self._changed.notify()
 
     def close(self) -> None:
@@ -77,6 +85,8 @@ class QueuedOutput(Output):
             while (item := self._next()) is not None:
                 if isinstance(item, Signal):
                     self._output.signal(item)
+                elif isinstance(item, Decision):
+                    self._output.decide(item)
                 elif not self._output.take(item):
                     self._goes_on = False
         except BaseException as error:  # it belongs to whoever has frames written
@@ -86,7 +96,7 @@ class QueuedOutput(Output):
         except BaseException as error:
             self._failure = self._failure or error
 
-    def _next(self) -> Judged | Signal | None:
+    def _next(self) -> Judged | Signal | Decision | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return self._waiting.popleft() if self._waiting else None

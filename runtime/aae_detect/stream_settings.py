@@ -49,6 +49,9 @@ class StreamSettings:
     mask: Path | None = None
     """Where in the frame to look."""
 
+    decide: Path | None = None
+    """Rules for what the line is told."""
+
 
 def read_stream(values: Mapping[str, Any]) -> StreamSettings:
     """Make settings from what a user wrote.
@@ -164,6 +167,7 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "site": (_text, "the path of a file of aae-calibrate"),
     "product": (_text, "a text"),
     "mask": (_text, "the path of a mask: polygons (.json) or a picture"),
+    "decide": (_text, "the path of a TOML file of rules"),
     "size": (_size, '"WIDTHxHEIGHT", such as "1920x1080"'),
     "fps": (_number, "frames per second"),
     "exposure": (_number, "a number in the camera's units"),
@@ -179,7 +183,7 @@ KEYS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 """What may be said of a source: how it is read, and what is expected."""
 
-_FILES = ("model", "site", "mask")
+_FILES = ("model", "site", "mask", "decide")
 
 _OF_SOURCE = {
     "source": "source",

@@ -26,6 +26,7 @@ model = "/other.onnx"
 site = "site.json"
 product = "lid"
 mask = "mask.json"
+decide = "decide.toml"
 threshold = 4.5
 size = "1920x1080"
 fps = 30
@@ -56,6 +57,7 @@ def test_a_file_says_all_that_options_say(tmp_path):
     assert second.threshold == 4.5
     assert (second.site, second.product) == (tmp_path / "site.json", "lid")
     assert (first.mask, second.mask) == (None, tmp_path / "mask.json")
+    assert (first.decide, second.decide) == (None, tmp_path / "decide.toml")
     assert (first.site, first.product) == (None, "")
     assert second.source == SourceSettings(
         "/dev/video0",

@@ -1,0 +1,33 @@
+"""What the line is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from aae_detect.detection import Verdict
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the line is told."""
+
+    source: str
+    verdict: Verdict
+    stop: bool
+    """Whether the line has to stop, or the part be rejected: NG, and UNKNOWN where that is to be safe."""
+
+    at: datetime
+    """Capture of the frame that decided."""
+
+    first_frame: int
+    last_frame: int
+    frames: int
+    """Frames that it rests on."""
+
+    ng_frames: int
+    score: float | None
+    """Highest of them; None where none could be judged."""
+
+    part: str = ""
+    """Counts the parts from 1, or what the trigger said; empty where frames are decided on."""

@@ -1,0 +1,288 @@
+"""From frames to what the line is told."""
+
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aae_detect import ConfigError, Verdict
+from aae_detect.app import demo_model_path
+from aae_detect.decision.commands import CommandOutput
+from aae_detect.decision.decider import Decider
+from aae_detect.decision.decision import Decision
+from aae_detect.decision.line_trigger import TriggerLines
+from aae_detect.decision.part_finder import PartFinder
+from aae_detect.decision.rules import Command, Rules, read_rules
+from aae_detect.detection import Detection, Latency
+from aae_detect.frames import Frame
+from aae_detect.geometry import place
+from aae_detect.judged import Judged
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+EMPTY = np.full((64, 64, 3), 90, np.uint8)
+PART = EMPTY.copy()
+PART[20:50, 20:50] = 200
+
+
+def judged(number: int, score: float | None, picture: np.ndarray = EMPTY, area_cells: int = 1) -> Judged:
+    """A frame of 64x64, a hundredth of a second each, with a threshold of 2; no score: nothing can be said."""
+    frame = Frame(picture, number, NOON + timedelta(seconds=number / 100), "line", read_ns=number * 10**7)
+    if score is None:
+        return Judged(frame, picture, None, "black", None, 0.0, {})
+    model_map = np.zeros((16, 16), np.float32)
+    model_map[4, 4 : 4 + area_cells] = score
+    verdict = Verdict.NG if score > 2 else Verdict.OK
+    detection = Detection(
+        score, 2.0, verdict, model_map, picture, picture, place((64, 64), (64, 64), "stretch"), Latency(0, 0, 0)
+    )
+    return Judged(frame, picture, detection, "", None, 0.0, {})
+
+
+def decide(decider: Decider, scores: Iterable[float | None], first: int = 0) -> list[tuple[int, str, bool]]:
+    """Return at which frame what was decided."""
+    found = []
+    for number, score in enumerate(scores, start=first):
+        found += [(number, d.verdict.value, d.stop) for d in decider.take(judged(number, score))]
+    return found
+
+
+def test_by_default_every_change_is_told_at_once() -> None:
+    assert decide(Decider(Rules()), [1, 1, 3, 3, 1, None, 1]) == [
+        (0, "OK", False),
+        (2, "NG", True),
+        (4, "OK", False),
+        (5, "UNKNOWN", True),
+        (6, "OK", False),
+    ]
+
+
+def test_two_of_three_frames_have_to_agree() -> None:
+    decider = Decider(Rules(ng_frames=2, of_frames=3))
+    assert decide(decider, [1, 3, 1, 1, 3, 1, 3, 1, 1]) == [(0, "OK", False), (6, "NG", True), (7, "OK", False)]
+
+
+def test_unknown_frames_stop_the_line_only_if_they_might_hide_something_and_only_if_they_shall() -> None:
+    scores = [1, 1, 1, None, 1, 1, 1, None, None, 1, 1, 1]
+    assert decide(Decider(Rules(ng_frames=2, of_frames=3)), scores) == [
+        (0, "OK", False),
+        (8, "UNKNOWN", True),
+        (10, "OK", False),
+    ]
+    assert (8, "UNKNOWN", False) in decide(Decider(Rules(ng_frames=2, of_frames=3, unknown="pass")), scores)
+
+
+def test_a_score_that_trembles_about_the_threshold_is_told_once() -> None:
+    scores = [1, 2.1, 1.9, 2.1, 1.85, 2.05, 1.7]
+    assert len(decide(Decider(Rules()), scores)) == 7
+    assert decide(Decider(Rules(hysteresis=0.1)), scores) == [(0, "OK", False), (1, "NG", True), (6, "OK", False)]
+
+
+def test_ng_lasts_for_the_cooldown() -> None:
+    scores = [1, 3, *[1] * 30]
+    assert decide(Decider(Rules(cooldown_s=0.2)), scores) == [(0, "OK", False), (1, "NG", True), (21, "OK", False)]
+
+
+def test_small_regions_do_not_count() -> None:
+    decider = Decider(Rules(least_area_px=40))
+    assert [d.verdict.value for d in decider.take(judged(0, 5, area_cells=1))] == ["OK"]
+    assert [d.verdict.value for d in decider.take(judged(1, 5, area_cells=6))] == ["NG"]
+
+
+def test_a_part_is_judged_once_when_it_has_gone() -> None:
+    decider = Decider(Rules(per="part", ng_frames=2))
+    found: list[Decision] = []
+    number = 0
+    for score in (None, 3, 5, 1):  # what each part's frames score, at most
+        shown = [(EMPTY, 1.0)] * 20 + [(PART, 1.0 if score is None else score)] * 6 + [(EMPTY, 1.0)] * 5
+        for place_in_part, (picture, value) in enumerate(shown):
+            value = 1.0 if place_in_part % 3 == 0 else value
+            found += decider.take(judged(number, value, picture))
+            number += 1
+    assert [(d.part, d.verdict.value) for d in found] == [("1", "OK"), ("2", "NG"), ("3", "NG"), ("4", "OK")]
+    assert [d.ng_frames >= 2 for d in found] == [False, True, True, False]
+    assert all(5 <= d.frames <= 8 for d in found)
+    assert found[1].last_frame - found[1].first_frame == found[1].frames - 1
+
+
+def test_a_part_that_is_still_there_at_the_end_is_judged_too() -> None:
+    decider = Decider(Rules(per="part"))
+    pictures = [EMPTY] * 20 + [PART] * 5
+    assert [d for n, p in enumerate(pictures) for d in decider.take(judged(n, 3.0, p))] == []
+    (decision,) = decider.finish()
+    assert (decision.verdict, decision.part) == (Verdict.NG, "1")
+    assert decider.finish() == []
+
+
+def test_the_empty_place_follows_the_light_and_noise_is_no_part() -> None:
+    finder, rng = PartFinder(0.03), np.random.default_rng(0)
+    seen = []
+    for number in range(400):
+        level = 90 + number / 8  # 50 gray levels brighter in the end
+        seen.append(finder.look(np.clip(rng.normal(level, 4, (64, 64, 3)), 0, 255).astype(np.uint8)))
+    assert not any(seen)
+    brighter = np.full((64, 64, 3), 140, np.uint8)
+    brighter[20:50, 20:50] = 30
+    assert [finder.look(brighter) for _ in range(3)] == [False, True, True]
+
+
+def test_a_trigger_asks_for_so_many_frames() -> None:
+    lines = TriggerLines(io.StringIO("A7\n\n"))
+    trigger = lines.subscribe()
+    until = time.monotonic() + 5
+    while lines._thread is not None and lines._thread.is_alive():
+        assert time.monotonic() < until
+    decider = Decider(Rules(per="trigger", ng_frames=2, of_frames=3), trigger)
+    found = [d for n, score in enumerate([3, 3, 1, 1, 1, 3, 3, 3, 3]) for d in decider.take(judged(n, score))]
+    assert [(d.part, d.verdict.value, d.first_frame, d.last_frame) for d in found] == [
+        ("A7", "NG", 0, 2),
+        ("2", "OK", 3, 5),
+    ]
+
+
+def test_frames_that_do_not_come_in_time_leave_a_part_unknown() -> None:
+    lines = TriggerLines(io.StringIO("A7\n"))
+    trigger = lines.subscribe()
+    time.sleep(0.2)
+    decider = Decider(Rules(per="trigger", ng_frames=3, of_frames=5, timeout_s=0.05), trigger)
+    found = [d for number in (0, 10, 20) for d in decider.take(judged(number, None))]
+    assert [(d.part, d.verdict.value, d.stop, d.frames) for d in found] == [("A7", "UNKNOWN", True, 1)]
+    assert (found[0].first_frame, found[0].last_frame) == (0, 0)
+
+
+EVERYTHING = """
+[decide]
+per = "trigger"
+ng_frames = 2
+of_frames = 3
+hysteresis = 0.1
+least_area_px = 30
+cooldown_s = 0.5
+unknown = "pass"
+part_share = 0.05
+timeout_s = 1
+
+[[command]]
+run = ["reject", "{source}"]
+on = ["NG", "UNKNOWN"]
+timeout_s = 2
+"""
+
+
+def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
+    path = tmp_path / "decide.toml"
+    path.write_text(EVERYTHING)
+    commands = (Command(("reject", "{source}"), ("NG", "UNKNOWN"), 2.0),)
+    assert read_rules(path) == Rules("trigger", 2, 3, 0.1, 30, 0.5, "pass", 0.05, 1.0, commands)
+    path.write_text("")
+    assert read_rules(path) == Rules()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[decide]\n\nper = 'parts'", 3, "per: parts; expected frame, part, trigger"),
+        ("[decide]\nng_frames = 3\nof_frames = 2", 2, "ng_frames: 3; expected 1 to of_frames"),
+        ("[decide]\nng_frames = 1.5", 2, "ng_frames: 1.5; expected a whole number"),
+        ("[decide]\nhysteresis = nan", 2, "hysteresis: nan"),
+        ("[decide]\nhysteresis = true", 2, "hysteresis: True; expected a number"),
+        ("[decide]\ncooldown = 3", 2, "cooldown: unknown in decide"),
+        ("[deside]\nper = 'frame'", 1, "deside is not expected"),
+        ("[[command]]\nrun = 'reject'", 2, "run: 'reject'; expected a list of texts"),
+        ("[[command]]\nrun = []", 2, "run is empty"),
+        ("[[command]]\nrun = ['x']\non = ['BAD']", 3, "on names 'BAD'"),
+        ("[decide", 1, "is no TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_with_its_line(text: str, line: int, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "decide.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as found:
+        read_rules(path)
+    assert words in str(found.value)
+    assert str(found.value).startswith(f"{path}:{line}:") or "TOML" in words
+
+
+def decision(verdict: Verdict = Verdict.NG, stop: bool = True, part: str = "7") -> Decision:
+    return Decision("line 1", verdict, stop, NOON, 3, 5, 3, 2, 9.25, part)
+
+
+def test_programs_are_run_in_order_without_a_shell(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.argv[2:]) + '\\n')"
+    said: list[str] = []
+    program = (sys.executable, "-c", write, str(log))
+    output = CommandOutput(
+        (
+            Command((*program, "{verdict} {part}", "{score}", "$HOME; {source}"), ("NG",)),
+            Command((*program, "stopped"), ("stop",)),
+            Command((*program, "passed"), ("pass",)),
+        ),
+        said.append,
+    )
+    output.decide(decision())
+    output.decide(decision(Verdict.UNKNOWN, stop=False))
+    output.close()
+    assert log.read_text().splitlines() == ["NG 7 9.25 $HOME; line 1", "stopped", "passed"]
+    assert said == []
+
+
+def test_programs_that_fail_hang_or_are_not_there_are_told_and_hold_nothing_up() -> None:
+    said: list[str] = []
+    output = CommandOutput(
+        (
+            Command((sys.executable, "-c", "import sys; sys.exit('no air')"), ("NG",)),
+            Command((sys.executable, "-c", "import time; time.sleep(60)"), ("NG",), timeout_s=0.3),
+            Command(("/no/such/program",), ("NG",)),
+        ),
+        said.append,
+    )
+    start = time.monotonic()
+    output.decide(decision())
+    assert time.monotonic() - start < 0.1
+    output.close()
+    assert "ended with code 1: no air" in said[0]
+    assert "did not end within 0.3 s" in said[1]
+    assert "/no/such/program cannot be run: No such file" in said[2]
+
+
+def test_too_many_decisions_are_dropped_counted_and_said() -> None:
+    said: list[str] = []
+    output = CommandOutput((Command((sys.executable, "-c", "import time; time.sleep(1)"), ("NG",)),), said.append)
+    for _ in range(105):
+        output.decide(decision())
+    assert output.dropped >= 3
+    assert "was not told, as 100 commands are waiting" in said[0]
+    output._waiting.queue.clear()
+    output.close()
+    assert threading.active_count() < 20
+
+
+def test_the_line_is_told_while_aae_detect_runs(tmp_path: Path) -> None:
+    rules, log, events = tmp_path / "decide.toml", tmp_path / "log", tmp_path / "events.jsonl"
+    rules.write_text(
+        '[decide]\nng_frames = 2\nof_frames = 3\n[[command]]\nrun = ["/bin/sh", "-c", '
+        f'"echo {{verdict}} >> {log}"]\non = ["OK", "NG"]\n'
+    )
+    command = [sys.executable, "-m", "aae_detect", "--source", "demo:?seed=3&defects=0.5&frames=120"]
+    command += ["--model", str(demo_model_path()), "--no-window", "--decide", str(rules), "--jsonl", str(events)]
+    environment = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 3, done.stderr
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    decisions = [event["verdict"] for event in told if event["type"] == "decision"]
+    assert decisions[0] == "OK" and "NG" in decisions
+    assert all(first != second for first, second in itertools.pairwise(decisions)), "changes only"
+    assert log.read_text().split() == decisions
+    assert done.stderr.count(": stop") == decisions.count("NG")
+    frames = [event["verdict"] for event in told if event["type"] == "frame"]
+    assert len(frames) == 120
