@@ -14,28 +14,21 @@ from typing import Literal
 
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.decision.commands import CommandOutput
-from aae_detect.decision.decider import Decider
-from aae_detect.decision.line_trigger import TriggerLines
-from aae_detect.decision.rules import read_rules
 from aae_detect.demo import DemoCamera
 from aae_detect.demo_tally import DemoTally
-from aae_detect.detector import Detector
 from aae_detect.display import window_problem
 from aae_detect.drawer import Drawer
-from aae_detect.errors import ConfigError
-from aae_detect.frame_checks import FrameChecks
-from aae_detect.frame_mask import read_mask
 from aae_detect.frames import FrameSource
 from aae_detect.judged import Output
 from aae_detect.last_words import exit_code, last_words
 from aae_detect.live_stats import StatsScreen, StreamStats
 from aae_detect.loop import Stream, Summary, run_loop
-from aae_detect.outputs import DecisionLines, EventOutput, NgOutput, SignalLines, VideoOutput
+from aae_detect.outputs import EventOutput, NewsLines, NgOutput, SignalLines, VideoOutput
 from aae_detect.queued_output import QueuedOutput
 from aae_detect.session import AUTO
-from aae_detect.site_file import read_site_entry
 from aae_detect.source_settings import open_with
 from aae_detect.stop_signals import stop_on_signals
+from aae_detect.stream_judges import Judges, load_judges
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.window import KEYS_HELP
 from aae_detect.window_output import EveryFrame, LiveWindow, Newest
@@ -79,7 +72,14 @@ def run(settings: Settings) -> int:
         for stream in settings.streams:  # cameras open in processes of their own, while the models load
             sources.append(_open(settings, stream, watched=window))
             closing.callback(sources[-1].close)
-        judges = _load_judges(settings)
+        judges = load_judges(
+            settings.streams,
+            settings.provider,
+            settings.threads,
+            settings.provider_options,
+            demo_model_path() if settings.demo else None,
+            _say,
+        )
         for source in sources:
             _connect(source, settings.wait)
         streams, live_window, tally = _put_together(settings, sources, judges, window)
@@ -124,47 +124,15 @@ def _connect(source: FrameSource, wait: bool) -> None:
             _say(f"warning: {source.name}: {note}")
 
 
-def _load_judges(settings: Settings) -> list[tuple[Detector, FrameChecks]]:
-    """Load each model once, however many sources it judges; return who judges each source, and which of its frames."""
-    loaded: dict[tuple[Path, int | None], Detector] = {}
-    judges = []
-    for stream in settings.streams:
-        path, bits = _model_path(settings, stream), stream.source.camera.bits
-        if (path, bits) not in loaded:
-            loaded[path, bits] = Detector.load(
-                path, settings.provider, settings.threads, bits=bits, provider_options=settings.provider_options
-            )
-            for warning in loaded[path, bits].warnings:
-                _say(f"warning: {warning}")
-        detector, checks = loaded[path, bits], FrameChecks()
-        if stream.site is not None:
-            entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
-            detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
-        if stream.mask is not None:
-            detector = detector.with_mask(read_mask(stream.mask))
-        judges.append((detector.with_threshold(stream.threshold), checks))
-    return judges
-
-
-def _model_path(settings: Settings, stream: StreamSettings) -> Path:
-    if stream.model is not None:
-        return stream.model
-    if settings.demo:
-        return demo_model_path()
-    raise ConfigError(
-        "no model; give --model detector.onnx or set AAE_DETECT_MODEL. Make one from a folder of good pictures with "
-        "`aae-train PICTURES` and `aae-export RUN`, or see the shipped one at work with --demo"
-    )
-
-
 def _put_together(
-    settings: Settings, sources: Sequence[FrameSource], judges: Sequence[tuple[Detector, FrameChecks]], window: bool
+    settings: Settings, sources: Sequence[FrameSource], judges: Sequence[Judges], window: bool
 ) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
     """Give each source its detector and its outputs."""
     live = any(source.live for source in sources)
     events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
-    streams, newest, tally, triggers = [], [], None, TriggerLines()
-    for wanted, source, (detector, checks) in zip(settings.streams, sources, judges, strict=True):
+    streams, newest, tally = [], [], None
+    for wanted, source, of_source in zip(settings.streams, sources, judges, strict=True):
+        detector = of_source.detector
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
         outputs: list[Output] = [SignalLines(_say)] if live else []
@@ -188,15 +156,22 @@ def _put_together(
         model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
         _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
-        decider = None
-        if wanted.decide is not None:
-            rules = read_rules(wanted.decide)
-            decider = Decider(rules, triggers.subscribe() if rules.per == "trigger" else None)
-            outputs.append(DecisionLines(_say))
-            if rules.commands:
-                outputs.append(CommandOutput(rules.commands, _say))
+        if of_source.decider is not None or of_source.drift is not None:
+            outputs.append(NewsLines(_say))
+        if of_source.commands:
+            outputs.append(CommandOutput(of_source.commands, _say))
         streams.append(
-            Stream(source, detector, outputs, checks, asked.camera.bits, asked.every, asked.most_fps, decider)
+            Stream(
+                source,
+                detector,
+                outputs,
+                checks=of_source.checks,
+                bits=asked.camera.bits,
+                every=asked.every,
+                most_fps=asked.most_fps,
+                decider=of_source.decider,
+                drift=of_source.drift,
+            )
         )
     if window:
         _say(f"keys: {KEYS_HELP}")

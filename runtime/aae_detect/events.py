@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from aae_detect.decision.decision import Decision
 from aae_detect.detection import Detection, Region, Verdict
+from aae_detect.drift import Drift
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame, Signal
 
@@ -81,6 +82,18 @@ def decision_event(decision: Decision) -> dict[str, Any]:
         "frames": decision.frames,
         "ng_frames": decision.ng_frames,
         "score": decision.score if decision.score is not None and math.isfinite(decision.score) else None,
+    }
+
+
+def drift_event(drift: Drift) -> dict[str, Any]:
+    """Describe that something drifts, or that it is over."""
+    return {
+        "type": "drift",
+        "time": drift.at.isoformat(timespec="milliseconds"),
+        "source": drift.source,
+        "advice": drift.advice,
+        "shift": drift.shift,
+        "light_shift": drift.light_shift,
     }
 
 

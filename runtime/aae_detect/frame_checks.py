@@ -78,6 +78,8 @@ class FrameChecks:
             planes = reference.unpack_planes()
             self._usual = _Usual(reference, planes, spectrum_of(planes.mean))
         self._repeats = RepeatWatch() if live and reference is not None else None
+        self.seen: FrameStatistics | None = None
+        """Of the last frame; None where nothing is known of what is usual."""
 
     def find_problem(self, image: NDArray[np.generic], input_bgr: NDArray[np.uint8], at_s: float) -> str:
         """Say why a frame says nothing; empty where it does.
@@ -90,7 +92,8 @@ class FrameChecks:
         repeated_s = self._repeats.look(image, at_s) if self._repeats is not None else 0.0
         if self._usual is None:
             return _find_extreme(measure_light(input_bgr))
-        statistics, limits = measure_frame(input_bgr), self._usual.limits
+        self.seen, limits = measure_frame(input_bgr), self._usual.limits
+        statistics = self.seen
         return (
             _find_size(image.shape[:2], limits)
             or _find_light(statistics.light, limits)

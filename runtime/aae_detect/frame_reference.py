@@ -42,6 +42,9 @@ _MOST_SHIFT, _LEAST_FRAMES = 0.03, 30
 """Where good frames seem to move farther than this share of the picture's side, or have nothing in common, or are too
 few to know, nobody can tell whether the camera has moved."""
 
+_LIGHTNESS_SPREAD, _SHARPNESS_SPREAD = 2.0, 0.05
+"""Smallest spreads of the mean gray level and of the sharpness: few frames may have agreed by chance."""
+
 ANY_SIZE = (0, 0)
 """Size of frames where good ones had several: pictures of a folder may."""
 
@@ -78,6 +81,12 @@ class FrameReference:
     most_shift: float
     """Share of the picture's side; 1 where the scene cannot tell."""
 
+    usual_lightness: tuple[float, float]
+    """Median and spread of the mean gray level, for `drift`."""
+
+    usual_sharpness: tuple[float, float]
+    """Median and spread of the sharpness."""
+
     longest_repeat_s: float
     """Longest time for which good frames were the very same, seconds."""
 
@@ -86,8 +95,11 @@ class FrameReference:
 
     def __post_init__(self) -> None:
         limits = [value for value in asdict(self).values() if isinstance(value, float)]
-        if not all(map(math.isfinite, (*limits, *self.cast))):
+        usual = *self.cast, *self.usual_lightness, *self.usual_sharpness
+        if not all(map(math.isfinite, (*limits, *usual))):
             raise ValueError("the limits for frames are not finite numbers")
+        if min(self.usual_lightness[1], self.usual_sharpness[1]) <= 0:
+            raise ValueError("the spreads of lightness and sharpness are not above 0")
         self.unpack_planes()
 
     def unpack_planes(self) -> Planes:
@@ -162,9 +174,18 @@ def fit_reference(
         flat_below=flat_below,
         most_flat=_limit(np.array([flat_share(frame, flat_below) for frame in frames]), _FLAT_STEP),
         most_shift=_shift_limit(frames, planes),
+        usual_lightness=_middle_and_spread([float(f.small.mean()) for f in frames], _LIGHTNESS_SPREAD),
+        usual_sharpness=_middle_and_spread([f.sharpness for f in frames], _SHARPNESS_SPREAD),
         longest_repeat_s=longest_repeat_s,
         planes=planes.pack(),
     )
+
+
+def _middle_and_spread(values: Sequence[float], least: float) -> tuple[float, float]:
+    """Return median and robust spread of what good frames showed, the spread at least so large."""
+    found = np.asarray(values, np.float64)
+    middle = float(np.median(found))
+    return middle, max(least, 1.4826 * float(np.median(np.abs(found - middle))), 0.5 * float(found.std()))
 
 
 def flat_share(frame: FrameStatistics, flat_below: float) -> float:

@@ -13,6 +13,7 @@ from aae_detect.frames import Frame, Signal
 
 if TYPE_CHECKING:
     from aae_detect.decision.decision import Decision
+    from aae_detect.drift import Drift
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +58,9 @@ class Output(Protocol):
         """Hear that a camera was lost, or is back."""
         del signal
 
-    def decide(self, decision: Decision) -> None:
-        """Hear what the line is told; after the frame that decided it."""
-        del decision
+    def tell(self, news: Decision | Drift) -> None:
+        """Hear what the line is told, or that something drifts; after the frame that it comes from."""
+        del news
 
     def close(self) -> None:
         """Finish what was begun: a video plays only once it is closed."""

@@ -17,6 +17,7 @@ from aae_detect.decision.decider import Decider
 from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
+from aae_detect.drift import Drift, DriftWatch
 from aae_detect.errors import FrameError, SourceError
 from aae_detect.events import frame_event, unknown_event
 from aae_detect.feed import Feed, FileFeed, LiveFeed
@@ -58,6 +59,9 @@ class Stream:
 
     decider: Decider | None = None
     """What the line is told; None where nobody asked."""
+
+    drift: DriftWatch | None = None
+    """Watches parts and light; None where nobody knows what is usual."""
 
 
 @dataclass
@@ -181,16 +185,27 @@ def _judge_in_turn(
             _count(turn.summary, judged)
             left = None if left is None else left - 1
             goes_on = all([output.take(judged) for output in turn.stream.outputs])  # a list: each gets the frame
-            if turn.stream.decider is not None:
-                _tell(turn.stream, turn.stream.decider.take(judged))
+            _tell(turn.stream, _news_of(turn.stream, judged))
             if not goes_on:
                 return
 
 
-def _tell(stream: Stream, decisions: Sequence[Decision]) -> None:
-    for decision in decisions:
+def _news_of(stream: Stream, judged: Judged) -> list[Decision | Drift]:
+    """Return what a frame decides, and what drifts."""
+    news: list[Decision | Drift] = []
+    if stream.decider is not None:
+        news += stream.decider.take(judged)
+    detection, frame = judged.detection, judged.frame
+    if stream.drift is not None and stream.checks is not None and stream.checks.seen is not None and detection:
+        drift = stream.drift.take(detection.score, stream.checks.seen, frame.source, frame.captured_at)
+        news += [] if drift is None else [drift]
+    return news
+
+
+def _tell(stream: Stream, news: Sequence[Decision | Drift]) -> None:
+    for item in news:
         for output in stream.outputs:
-            output.decide(decision)
+            output.tell(item)
 
 
 def _next_turn(turns: Sequence[_Turn], last: int, changed: threading.Condition) -> int | None:

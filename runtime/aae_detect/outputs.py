@@ -9,7 +9,8 @@ from pathlib import Path
 from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
-from aae_detect.events import EventLines, decision_event, signal_event
+from aae_detect.drift import Advice, Drift
+from aae_detect.events import EventLines, decision_event, drift_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.ng_folder import NgFolder
@@ -38,8 +39,8 @@ class SignalLines(Output):
         """Nothing is held open."""
 
 
-class DecisionLines(Output):
-    """Says in a line what the line is told."""
+class NewsLines(Output):
+    """Says in a line what the line is told, and when something drifts."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -48,15 +49,27 @@ class DecisionLines(Output):
         """Frames say nothing here."""
         return True
 
-    def decide(self, decision: Decision) -> None:
+    def tell(self, news: Decision | Drift) -> None:
         """Say it."""
-        moment, part = decision.at.strftime("%H:%M:%S"), f" part {decision.part}" if decision.part else ""
-        of_frames = f"{decision.ng_frames} of {decision.frames} frames NG"
-        told = "stop" if decision.stop else "pass"
-        self._say(f"{moment} {decision.source}:{part} {decision.verdict}, {of_frames}: {told}")
+        words = _decided(news) if isinstance(news, Decision) else _ADVICE[news.advice].format(news)
+        self._say(f"{news.at.strftime('%H:%M:%S')} {news.source}:{words}")
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _decided(decision: Decision) -> str:
+    part = f" part {decision.part}" if decision.part else ""
+    told = "stop" if decision.stop else "pass"
+    return f"{part} {decision.verdict}, {decision.ng_frames} of {decision.frames} frames NG: {told}"
+
+
+_ADVICE: dict[Advice, str] = {
+    "recalibrate": " drift: the light is another ({0.light_shift:+.1f} spreads); recalibrate with aae-calibrate",
+    "retrain": " drift: the scores of good parts have moved ({0.shift:+.2f} standard deviations), and the light has "
+    "not; if the parts are others now, retrain",
+    "none": " drift: over",
+}
 
 
 class EventOutput(Output):
@@ -74,9 +87,9 @@ class EventOutput(Output):
         """Write the signal's line."""
         self._lines.write(signal_event(signal))
 
-    def decide(self, decision: Decision) -> None:
-        """Write the decision's line."""
-        self._lines.write(decision_event(decision))
+    def tell(self, news: Decision | Drift) -> None:
+        """Write the news' line."""
+        self._lines.write(decision_event(news) if isinstance(news, Decision) else drift_event(news))
 
     def close(self) -> None:
         """Close the file."""

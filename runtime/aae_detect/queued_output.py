@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import replace
 
 from aae_detect.decision.decision import Decision
+from aae_detect.drift import Drift
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 
@@ -29,7 +30,7 @@ class QueuedOutput(Output):
         self._room = room
         self._pictures = pictures
         self._changed = threading.Condition()
-        self._waiting: deque[Judged | Signal | Decision] = deque()
+        self._waiting: deque[Judged | Signal | Decision | Drift] = deque()
         self._goes_on = True
         self._closing = False
         self._failure: BaseException | None = None
@@ -58,11 +59,11 @@ class QueuedOutput(Output):
         """Queue a signal, whatever waits."""
         self._put(signal)
 
-    def decide(self, decision: Decision) -> None:
-        """Queue a decision, whatever waits."""
-        self._put(decision)
+    def tell(self, news: Decision | Drift) -> None:
+        """Queue news, whatever waits."""
+        self._put(news)
 
-    def _put(self, item: Signal | Decision) -> None:
+    def _put(self, item: Signal | Decision | Drift) -> None:
         with self._changed:
             self._waiting.append(item)
             self._changed.notify()
@@ -85,8 +86,8 @@ class QueuedOutput(Output):
             while (item := self._next()) is not None:
                 if isinstance(item, Signal):
                     self._output.signal(item)
-                elif isinstance(item, Decision):
-                    self._output.decide(item)
+                elif not isinstance(item, Judged):
+                    self._output.tell(item)
                 elif not self._output.take(item):
                     self._goes_on = False
         except BaseException as error:  # it belongs to whoever has frames written
@@ -96,7 +97,7 @@ class QueuedOutput(Output):
         except BaseException as error:
             self._failure = self._failure or error
 
-    def _next(self) -> Judged | Signal | Decision | None:
+    def _next(self) -> Judged | Signal | Decision | Drift | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return self._waiting.popleft() if self._waiting else None

@@ -229,8 +229,8 @@ def test_programs_are_run_in_order_without_a_shell(tmp_path: Path) -> None:
         ),
         said.append,
     )
-    output.decide(decision())
-    output.decide(decision(Verdict.UNKNOWN, stop=False))
+    output.tell(decision())
+    output.tell(decision(Verdict.UNKNOWN, stop=False))
     output.close()
     assert log.read_text().splitlines() == ["NG 7 9.25 $HOME; line 1", "stopped", "passed"]
     assert said == []
@@ -247,7 +247,7 @@ def test_programs_that_fail_hang_or_are_not_there_are_told_and_hold_nothing_up()
         said.append,
     )
     start = time.monotonic()
-    output.decide(decision())
+    output.tell(decision())
     assert time.monotonic() - start < 0.1
     output.close()
     assert "ended with code 1: no air" in said[0]
@@ -259,7 +259,7 @@ def test_too_many_decisions_are_dropped_counted_and_said() -> None:
     said: list[str] = []
     output = CommandOutput((Command((sys.executable, "-c", "import time; time.sleep(1)"), ("NG",)),), said.append)
     for _ in range(105):
-        output.decide(decision())
+        output.tell(decision())
     assert output.dropped >= 3
     assert "was not told, as 100 commands are waiting" in said[0]
     output._waiting.queue.clear()

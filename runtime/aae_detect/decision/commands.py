@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from aae_detect.decision.decision import Decision
 from aae_detect.decision.rules import Command
+from aae_detect.drift import Drift
 from aae_detect.judged import Judged, Output
 
 _ROOM = 100
@@ -34,13 +35,15 @@ class CommandOutput(Output):
         """Frames say nothing here."""
         return True
 
-    def decide(self, decision: Decision) -> None:
-        """Queue what is to be run."""
+    def tell(self, news: Decision | Drift) -> None:
+        """Queue what is to be run; drift runs nothing."""
+        if not isinstance(news, Decision):
+            return
         try:
-            self._waiting.put_nowait(decision)
+            self._waiting.put_nowait(news)
         except queue.Full:
             self.dropped += 1
-            self._say(f"warning: {decision.source}: {decision.verdict} was not told, as {_ROOM} commands are waiting")
+            self._say(f"warning: {news.source}: {news.verdict} was not told, as {_ROOM} commands are waiting")
 
     def close(self) -> None:
         """Run what waits, and end."""

@@ -1,0 +1,116 @@
+"""Drift is told when it is there, and not when it is not."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aae_detect.app import demo_model_path
+from aae_detect.drift import Drift, DriftWatch
+from aae_detect.frame_reference import fit_reference
+from aae_detect.frame_statistics import FrameStatistics, measure_frame
+from aae_detect.good_scores import GoodScores
+from aae_detect.threshold import conformal_threshold
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SCENE = np.random.default_rng(0).integers(40, 200, (64, 64, 3), np.uint8)
+USUAL = measure_frame(SCENE)
+REFERENCE = fit_reference([USUAL] * 40, {(64, 64)}, 0.0)
+
+
+def watch(scores: np.ndarray, effective_count: int | None = None) -> DriftWatch:
+    good = GoodScores.from_scores(np.sort(scores).tolist())
+    assert good is not None
+    return DriftWatch(good, REFERENCE, effective_count or len(scores))
+
+
+def first_news(watching: DriftWatch, scores: np.ndarray, seen: FrameStatistics = USUAL) -> tuple[int, Drift | None]:
+    for number, score in enumerate(scores.tolist()):
+        if (news := watching.take(score, seen, "line", NOON)) is not None:
+            return number, news
+    return len(scores), None
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+def test_a_week_of_a_part_per_second_brings_no_false_alarm(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert first_news(watch(rng.gumbel(size=300)), rng.gumbel(size=7 * 86400))[1] is None
+
+
+@pytest.mark.parametrize("count", [300, 1000])
+def test_a_slowly_changing_part_is_told_before_twice_as_many_are_rejected(count: int) -> None:
+    """Scores creep up by one and a quarter standard deviations over 100,000 parts."""
+    told_at, twice_at = [], []
+    for seed in range(4):
+        rng = np.random.default_rng([seed, count])
+        calibration = rng.gumbel(size=count)
+        threshold = conformal_threshold(calibration, 0.01, "site").value
+        creeping = np.arange(100_000) / 100_000 * 1.6
+        number, news = first_news(watch(calibration), rng.gumbel(size=100_000) + creeping)
+        assert news is not None and news.advice == "retrain" and news.shift > 0
+        told_at.append(number)
+        rate = 1 - np.exp(-np.exp(creeping - threshold))  # of a Gumbel distribution, exactly
+        twice_at.append(int(np.argmax(rate >= 2 * rate[0])))
+    assert all(told < twice for told, twice in zip(told_at, twice_at, strict=True)), (told_at, twice_at)
+
+
+def test_a_jump_is_told_soon_and_its_end_too() -> None:
+    rng = np.random.default_rng(1)
+    watching = watch(rng.normal(size=300))
+    number, news = first_news(watching, rng.normal(1.5, 1, 3000))
+    assert news is not None and number < 300
+    number, news = first_news(watching, rng.normal(size=30_000))
+    assert news is not None and news.advice == "none"
+
+
+def test_another_light_asks_for_another_calibration() -> None:
+    """A ramp of the lamp, with scores that do not move yet."""
+    rng = np.random.default_rng(2)
+    watching = watch(rng.normal(size=300))
+    for number in range(4000):
+        darker = np.clip(SCENE * (1 - number / 20_000), 0, 255).astype(np.uint8)
+        news = watching.take(float(rng.normal()), measure_frame(darker), "line", NOON)
+        if news is not None:
+            break
+    assert news is not None and news.advice == "recalibrate" and news.light_shift < -1.9
+    assert number < 3000, "before a sixth of the light is gone"
+
+
+def test_frames_that_follow_each_other_take_longer_to_convince() -> None:
+    rng = np.random.default_rng(3)
+    patient, quick = watch(rng.normal(size=300), 30), watch(rng.normal(size=300))
+    jump = rng.normal(1.5, 1, 20_000)
+    assert first_news(patient, jump)[0] > 3 * first_news(quick, jump)[0]
+
+
+def test_aae_detect_tells_of_another_light(tmp_path: Path) -> None:
+    """Calibrated on the demo camera, then shown a darker one: the same pictures at four fifths of the light."""
+    site, events = tmp_path / "site.json", tmp_path / "events.jsonl"
+    environment = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    good = "demo:320x240?defects=0&frames=300&seed=4"
+    command = [sys.executable, "-m", "aae_detect.calibrate.cli", str(demo_model_path()), "--source", good]
+    done = subprocess.run(
+        [*command, "--every", "5", "--out", str(site)], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(site.read_text())
+    usual = document["entries"][0]["frames"]
+    usual["usual_lightness"] = [usual["usual_lightness"][0] * 1.25, usual["usual_lightness"][1]]
+    site.write_text(json.dumps(document))
+    command = [sys.executable, "-m", "aae_detect", "--source", good, "--model", str(demo_model_path()), "--no-window"]
+    command += ["--site", str(site), "--jsonl", str(events)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert "drift: the light is another" in done.stderr, done.stderr
+    told = [event for event in map(json.loads, events.read_text().splitlines()) if event["type"] == "drift"]
+    assert [event["advice"] for event in told] == ["recalibrate"]
+
+
+def test_a_reference_without_spread_is_refused() -> None:
+    with pytest.raises(ValueError, match="not above 0"):
+        replace(REFERENCE, usual_lightness=(100.0, 0.0))
