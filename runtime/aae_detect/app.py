@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from aae_detect import __version__
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.decision.commands import CommandOutput
 from aae_detect.demo import DemoCamera
@@ -28,6 +29,8 @@ from aae_detect.queued_output import QueuedOutput
 from aae_detect.session import AUTO
 from aae_detect.source_settings import open_with
 from aae_detect.stop_signals import stop_on_signals
+from aae_detect.store.event_store import EventStore, Retention
+from aae_detect.store.store_output import StoreOutput, run_event
 from aae_detect.stream_judges import Judges, load_judges
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.window import KEYS_HELP
@@ -53,6 +56,7 @@ class Settings:
     save_video: Path | None = None
     jsonl: str | None = None
     save_ng: Path | None = None
+    store: Path | None = None
     show_reconstruction: bool = True
     max_frames: int | None = None
     stats: bool = False
@@ -82,7 +86,8 @@ def run(settings: Settings) -> int:
         )
         for source in sources:
             _connect(source, settings.wait)
-        streams, live_window, tally = _put_together(settings, sources, judges, window)
+        store = _open_store(settings, judges, closing)
+        streams, live_window, tally = _put_together(settings, sources, judges, window, store)
         if settings.stats:
             closing.callback(_show_stats(streams).close)
         summaries = _run(settings, streams, live_window)
@@ -95,6 +100,23 @@ def run(settings: Settings) -> int:
         if summary.failure is not None:
             _say(f"error: {summary.failure}")
     return exit_code(summaries)
+
+
+def _open_store(settings: Settings, judges: Sequence[Judges], closing: ExitStack) -> EventStore | None:
+    """Open the store of events, which notes when the run begins and when it ends."""
+    if settings.store is None:
+        return None
+    store = EventStore(settings.store)
+    names = ", ".join(stream.source.shown_name for stream in settings.streams)
+    models = sorted({of_source.detector.model_sha256 for of_source in judges})
+    store.append(run_event("start", names, models=models, version=__version__))
+
+    def end() -> None:
+        store.append(run_event("stop", names))
+        store.close()
+
+    closing.callback(end)
+    return store
 
 
 def demo_model_path() -> Path:
@@ -125,7 +147,7 @@ def _connect(source: FrameSource, wait: bool) -> None:
 
 
 def _put_together(
-    settings: Settings, sources: Sequence[FrameSource], judges: Sequence[Judges], window: bool
+    settings: Settings, sources: Sequence[FrameSource], judges: Sequence[Judges], window: bool, store: EventStore | None
 ) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
     """Give each source its detector and its outputs."""
     live = any(source.live for source in sources)
@@ -147,6 +169,8 @@ def _put_together(
         if settings.save_ng is not None:
             folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
             outputs.append(_queued(NgOutput(folder, drawer), live))
+        if store is not None:
+            outputs.append(_queued(StoreOutput(store, Retention(), drawer, _say), live, events_room=_LINES_ROOM))
         if window and live:
             newest.append(Newest(drawer))
             outputs.append(newest[-1])
@@ -179,9 +203,9 @@ def _put_together(
     return streams, LiveWindow(title, newest, Path.cwd()) if newest else None, tally
 
 
-def _queued(output: Output, live: bool, pictures: bool = True) -> Output:
+def _queued(output: Output, live: bool, pictures: bool = True, events_room: int = 0) -> Output:
     """Keep a slow disk from holding up cameras; files wait for it, because each of their frames counts."""
-    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures) if live else output
+    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures, events_room) if live else output
 
 
 def _path_of(path: Path, source: FrameSource, count: int) -> Path:
@@ -241,6 +265,7 @@ def _say_where(settings: Settings) -> None:
         ("overlay video", settings.save_video),
         ("events", settings.jsonl),
         ("NG frames", settings.save_ng),
+        ("store", settings.store),
     ):
         if path is not None and str(path) != "-":
             _say(f"{what}: {path}")

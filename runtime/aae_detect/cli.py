@@ -89,6 +89,12 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     show_default=True,
     help="Inset: what it should look like.",
 )
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep NG, UNKNOWN, decisions, drift and lost cameras with their pictures, safely; see aae-events.",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option("--stats", is_flag=True, help="Show rates, times and drops while it runs.")
 @click.option("--doctor", is_flag=True, help="Say what this machine has, check the model if one is given, and stop.")
@@ -106,6 +112,7 @@ def main(
     save_video: Path | None,
     jsonl: str | None,
     save_ng: Path | None,
+    store: Path | None,
     show_reconstruction: bool,
     max_frames: int | None,
     stats: bool,
@@ -140,6 +147,7 @@ def main(
             save_video=save_video,
             jsonl=jsonl,
             save_ng=save_ng,
+            store=store,
             show_reconstruction=show_reconstruction,
             max_frames=max_frames,
             stats=stats,

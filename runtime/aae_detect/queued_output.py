@@ -18,17 +18,19 @@ CLOSE_TIMEOUT_S = 20.0
 class QueuedOutput(Output):
     """An output behind a queue; what finds the queue full is dropped and counted, but for signals."""
 
-    def __init__(self, output: Output, room: int, pictures: bool = True) -> None:
+    def __init__(self, output: Output, room: int, pictures: bool = True, events_room: int = 0) -> None:
         """Start the output's thread.
 
         Args:
             output: Does the work.
             room: Frames that may wait.
             pictures: Whether the output looks at pictures; a queue without them may be long.
+            events_room: Where the room for frames is taken, so many in all may wait without their pictures.
         """
         self._output = output
         self._room = room
         self._pictures = pictures
+        self._events_room = events_room
         self._changed = threading.Condition()
         self._waiting: deque[Judged | Signal | Decision | Drift] = deque()
         self._goes_on = True
@@ -48,11 +50,13 @@ class QueuedOutput(Output):
         with self._changed:
             if self._failure is not None:
                 raise self._failure
-            if len(self._waiting) >= self._room:
-                self.dropped += 1
-            else:
+            if len(self._waiting) < self._room:
                 self._waiting.append(judged if self._pictures else _without_pictures(judged))
                 self._changed.notify()
+            elif len(self._waiting) < self._events_room:
+                self._waiting.append(_without_pictures(judged))
+            else:
+                self.dropped += 1
             return self._goes_on
 
     def signal(self, signal: Signal) -> None:

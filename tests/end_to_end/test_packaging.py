@@ -94,6 +94,7 @@ def test_the_wheel_declares_the_commands_and_what_the_device_needs(built: Path) 
         "aae-bench",
         "aae-calibrate",
         "aae-roi",
+        "aae-events",
     }
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {distribution_name(line) for line in needed} == {"numpy", "onnxruntime", "opencv-python", "click"}

@@ -47,6 +47,7 @@ VERBS = {
     "aae-bench": ("aae_detect.bench.cli", []),
     "aae-calibrate": ("aae_detect.calibrate.cli", []),
     "aae-roi": ("aae_detect.roi.cli", []),
+    "aae-events": ("aae_detect.store.cli", []),
     "aae-bench latency": ("aae_detect.bench.cli", ["latency"]),
     "aae-bench accuracy": ("aae_detect.bench.cli", ["accuracy"]),
 }
