@@ -18,6 +18,7 @@ crop = "200,0,1400,1080"
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -123,8 +124,8 @@ def _read(name: str, value: Any) -> Any:
     kind, expected = KEYS[name]
     try:
         return kind(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name}: {value!r}; expected {expected}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name}: {value!r:.80}; expected {expected}") from None
 
 
 def _text(value: Any) -> str:
@@ -136,6 +137,8 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError
+    if not math.isfinite(value):
+        raise ValueError
     return float(value)
 
 

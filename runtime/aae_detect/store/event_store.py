@@ -171,7 +171,7 @@ class EventStore:
             f"{' AND '.join(wanted)} ORDER BY number {order} LIMIT ?"
         )
         for number, key, body, pictures, marked in self._database.execute(statement, (*parameters, limit)):
-            yield StoredEvent(number, key, json.loads(body), self._paths(json.loads(pictures)), marked)
+            yield self._stored(number, key, body, pictures, marked)
 
     def find(self, key: str) -> StoredEvent:
         """Return the one event whose key begins so.
@@ -185,8 +185,7 @@ class EventStore:
         if len(found) != 1:
             what = "no event" if not found else "more than one event"
             raise ConfigError(f"{what} in {self.folder} has a key that begins with {key!r}; see `aae-events list`")
-        number, whole, body, pictures, marked = found[0]
-        return StoredEvent(number, whole, json.loads(body), self._paths(json.loads(pictures)), marked)
+        return self._stored(*found[0])
 
     def set_mark(self, key: str, mark: str) -> StoredEvent:
         """Keep what a person says of an event; returns it."""
@@ -228,6 +227,15 @@ class EventStore:
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
+
+    def _stored(self, number: int, key: str, body: str, pictures: str, mark: str) -> StoredEvent:
+        try:
+            event, names = json.loads(body), json.loads(pictures)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ConfigError(f"{self.folder}: event {number} is damaged ({error})") from error
+        if not isinstance(event, dict) or not isinstance(names, dict) or not all(map(_is_text, names.values())):
+            raise ConfigError(f"{self.folder}: event {number} is damaged; it is no event of this store")
+        return StoredEvent(number, str(key), event, self._paths(names), str(mark))
 
     def _paths(self, names: Mapping[str, str]) -> dict[str, Path]:
         """Return where pictures lie; a name that leads out of the folder, which nobody here wrote, leads nowhere."""
@@ -319,3 +327,7 @@ class EventStore:
                 path.write_bytes(bytes(RESERVE_BYTES))
         except OSError:  # there is no room to reserve
             path.unlink(missing_ok=True)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,188 @@
+"""Files that others write, bent in every way: only our own errors come out, and soon.
+
+AAE_FUZZ_CASES sets how many cases each kind gets.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aae_detect import ConfigError, ModelError
+from aae_detect.decision.rules import read_rules
+from aae_detect.frame_mask import read_mask
+from aae_detect.frame_reference import fit_reference
+from aae_detect.frame_statistics import measure_frame
+from aae_detect.model_file import read_model
+from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
+from aae_detect.site_places import fit_places
+from aae_detect.spec import ModelSpec
+from aae_detect.store.event_store import DATABASE, EventStore
+from aae_detect.stream_settings import read_config
+from aae_detect.threshold import conformal_threshold
+
+CASES = int(os.environ.get("AAE_FUZZ_CASES", "150"))
+FUZZED = settings(
+    max_examples=CASES,
+    deadline=2000,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(10**300, 10**310),
+    st.floats(),
+    st.text(max_size=40),
+    st.sampled_from(["../../etc/passwd", "A" * 5000, "\x00", "1e999", "{}", "${HOME}"]),
+)
+values = st.recursive(
+    leaves,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
+)
+
+
+def bent(document: Any, data: st.DataObject) -> Any:
+    """Return a document with one value somewhere replaced, taken out or added."""
+    copy = json.loads(json.dumps(document))
+    places: list[tuple[Any, Any]] = []
+    waiting = [copy]
+    while waiting:
+        holder = waiting.pop()
+        for where, value in list(holder.items()) if isinstance(holder, dict) else list(enumerate(holder)):
+            places.append((holder, where))
+            if isinstance(value, dict | list):
+                waiting.append(value)
+    holder, where = data.draw(st.sampled_from(places))
+    kind = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    if kind == "remove":
+        del holder[where]
+    elif kind == "add" and isinstance(holder, dict):
+        holder[data.draw(st.text(max_size=12))] = data.draw(values)
+    else:
+        holder[where] = data.draw(values)
+    return copy
+
+
+def refuses(error: type[Exception], read: Callable[[], object]) -> None:
+    """Whatever is read is fine or refused; nothing else comes out."""
+    with suppress(error):
+        read()
+
+
+@pytest.fixture(scope="module")
+def site_document(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    entry = SiteEntry(
+        camera="camera 0",
+        product="lid",
+        model_sha256="0" * 64,
+        calibrated_at="2026-11-25T08:00:00+00:00",
+        threshold=5.0,
+        calibration=conformal_threshold(rng.normal(size=20), 0.05, "site").calibration,
+        places=fit_places(rng.normal(size=(10, 8, 8)).astype(np.float32)).pack(),
+        noise_gray=1.5,
+        frames=fit_reference([measure_frame(picture)] * 3, {(32, 32)}, 0.0),
+    )
+    path = tmp_path_factory.mktemp("site") / "site.json"
+    write_site(path, SiteFile((entry,)))
+    return json.loads(path.read_text())
+
+
+@FUZZED
+@given(data=st.data())
+def test_site_files(data: st.DataObject, site_document: Any, tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    path.write_text(json.dumps(bent(site_document, data)))
+    refuses(ConfigError, lambda: read_site(path))
+
+
+@FUZZED
+@given(content=st.binary(max_size=300))
+def test_site_files_of_any_bytes(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    path.write_bytes(content)
+    refuses(ConfigError, lambda: read_site(path))
+
+
+@FUZZED
+@given(data=st.data())
+def test_masks(data: st.DataObject, tmp_path: Path) -> None:
+    document = {"frame": [64, 48], "look": [[[0, 0], [60, 0], [60, 40]]], "ignore": [[[5, 5], [9, 5], [9, 9.5]]]}
+    path = tmp_path / "mask.json"
+    path.write_text(json.dumps(bent(document, data)))
+    refuses(ConfigError, lambda: read_mask(path).inside((48, 64)))
+
+
+@FUZZED
+@given(data=st.data())
+def test_descriptions_of_models(data: st.DataObject, tiny_model: Path) -> None:
+    document = json.loads(read_model(tiny_model).spec.to_json())
+    text = json.dumps(bent(document, data))
+    refuses(ModelError, lambda: ModelSpec.from_json(text))
+
+
+RULES = (
+    '[decide]\nper = "frame"\nng_frames = 2\nof_frames = 3\nhysteresis = 0.1\n[[command]]\nrun = ["x"]\non = ["NG"]\n'
+)
+CONFIG = '[defaults]\nmodel = "m.onnx"\n[[source]]\nname = "a"\nsource = "0"\nfps = 30\ncrop = "1,2,3,4"\nrotate = 90\n'
+
+
+PIECES = ["nan", "inf", "1e400", "9" * 400, "true", "[]", "{}", '""', "\n", "[["]
+
+
+def bent_text(text: str, data: st.DataObject) -> str:
+    """Return a text with a piece of it replaced."""
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 12)))
+    piece = data.draw(st.one_of(st.text(max_size=12), st.sampled_from(PIECES)))
+    return text[:start] + piece + text[end:]
+
+
+@FUZZED
+@given(data=st.data())
+def test_rules(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "decide.toml"
+    path.write_text(bent_text(RULES, data), encoding="utf-8", errors="surrogatepass")
+    refuses(ConfigError, lambda: read_rules(path))
+
+
+@FUZZED
+@given(data=st.data())
+def test_configurations(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "line.toml"
+    path.write_text(bent_text(CONFIG, data), encoding="utf-8", errors="surrogatepass")
+    refuses(ConfigError, lambda: read_config(path, {}))
+
+
+@FUZZED
+@given(data=st.data())
+def test_events_in_a_store_that_somebody_bent(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("store")
+    with EventStore(folder, least_free_bytes=2**60) as store:
+        store.append({"type": "frame", "time": "2026-11-25T08:00:00+00:00", "source": "s"})
+    column = data.draw(st.sampled_from(["key", "body", "pictures", "mark", "at_ms", "type"]))
+    value = data.draw(
+        st.one_of(
+            st.integers(-(2**62), 2**62),
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+            st.binary(max_size=20),
+            values.map(lambda value: json.dumps(value)),
+        )
+    )
+    with closing(sqlite3.connect(folder / DATABASE)) as bending:
+        bending.execute(f"UPDATE events SET {column} = ?", (value,))
+        bending.commit()
+    with EventStore(folder, read_only=True) as store:
+        refuses(ConfigError, lambda: [stored.pictures for stored in store.events()])
