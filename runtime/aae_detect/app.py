@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ from aae_detect.live_stats import StatsScreen, StreamStats
 from aae_detect.loop import Stream, Summary, run_loop
 from aae_detect.outputs import EventOutput, NewsLines, NgOutput, SignalLines, VideoOutput
 from aae_detect.queued_output import QueuedOutput
+from aae_detect.reload import reload_on_sighup
+from aae_detect.service_notify import ServiceNotify
 from aae_detect.session import AUTO
 from aae_detect.source_settings import open_with
 from aae_detect.stop_signals import stop_on_signals
@@ -76,7 +79,8 @@ def run(settings: Settings) -> int:
         for stream in settings.streams:  # cameras open in processes of their own, while the models load
             sources.append(_open(settings, stream, watched=window))
             closing.callback(sources[-1].close)
-        judges = load_judges(
+        load = partial(
+            load_judges,
             settings.streams,
             settings.provider,
             settings.threads,
@@ -84,13 +88,18 @@ def run(settings: Settings) -> int:
             demo_model_path() if settings.demo else None,
             _say,
         )
+        judges = load()
         for source in sources:
             _connect(source, settings.wait)
         store = _open_store(settings, judges, closing)
         streams, live_window, tally = _put_together(settings, sources, judges, window, store)
         if settings.stats:
             closing.callback(_show_stats(streams).close)
-        summaries = _run(settings, streams, live_window)
+        service = ServiceNotify()
+        service.ready()
+        with reload_on_sighup(streams, load):
+            summaries = _run(settings, streams, live_window, service)
+        service.stopping()
     for line in last_words(streams, summaries):
         _say(line)
     if tally is not None:
@@ -180,8 +189,7 @@ def _put_together(
         model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
         _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
-        if of_source.decider is not None or of_source.drift is not None:
-            outputs.append(NewsLines(_say))
+        outputs.append(NewsLines(_say))
         if of_source.commands:
             outputs.append(CommandOutput(of_source.commands, _say))
         streams.append(
@@ -216,17 +224,23 @@ def _slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-") or "source"
 
 
-def _run(settings: Settings, streams: Sequence[Stream], window: LiveWindow | None) -> list[Summary]:
+def _run(
+    settings: Settings, streams: Sequence[Stream], window: LiveWindow | None, service: ServiceNotify
+) -> list[Summary]:
     """Run the loop; beside a window for cameras in a thread, because windows need the main one."""
     stop = threading.Event()
     with stop_on_signals(stop):
         if window is None:
-            return run_loop(streams, stop, settings.max_frames)
-        return _run_beside(window, streams, stop, settings.max_frames)
+            return run_loop(streams, stop, settings.max_frames, service.alive)
+        return _run_beside(window, streams, stop, settings.max_frames, service)
 
 
 def _run_beside(
-    window: LiveWindow, streams: Sequence[Stream], stop: threading.Event, max_frames: int | None
+    window: LiveWindow,
+    streams: Sequence[Stream],
+    stop: threading.Event,
+    max_frames: int | None,
+    service: ServiceNotify,
 ) -> list[Summary]:
     done = threading.Event()
     summaries: list[Summary] = []
@@ -234,7 +248,7 @@ def _run_beside(
 
     def judge() -> None:
         try:
-            summaries.extend(run_loop(streams, stop, max_frames))
+            summaries.extend(run_loop(streams, stop, max_frames, service.alive))
         except BaseException as error:  # raised again below
             failures.append(error)
         done.set()

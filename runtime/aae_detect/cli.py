@@ -97,6 +97,12 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 )
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option("--stats", is_flag=True, help="Show rates, times and drops while it runs.")
+@click.option(
+    "--check-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read a file for --config and all that it names, say what is wrong, and stop; opens no camera.",
+)
 @click.option("--doctor", is_flag=True, help="Say what this machine has, check the model if one is given, and stop.")
 @click.version_option(__version__, prog_name="aae-detect")
 def main(
@@ -117,6 +123,7 @@ def main(
     max_frames: int | None,
     stats: bool,
     wait: bool,
+    check_config: Path | None,
     doctor: bool,
     **of_source: Any,
 ) -> None:
@@ -133,6 +140,12 @@ def main(
             text, healthy = report(model)
             click.echo(text)
             sys.exit(0 if healthy else 1)
+        if check_config is not None:
+            from aae_detect.config_check import check_config as check
+
+            lines, healthy = check(check_config)
+            click.echo("\n".join(lines), err=not healthy)
+            sys.exit(0 if healthy else 2)
         from aae_detect.app import Settings, run
 
         # The demo shows the shipped model, whatever the environment names.

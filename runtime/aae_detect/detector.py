@@ -118,11 +118,7 @@ class Detector:
         Raises:
             ConfigError: it was made for another model.
         """
-        if entry.model_sha256 != self.model_sha256:
-            raise ConfigError(
-                f"the calibration of {entry.title} is for a model with SHA-256 {entry.model_sha256[:16]}..., this one "
-                f"has {self.model_sha256[:16]}...; calibrate again with `aae-calibrate`"
-            )
+        entry.require_model(self.model_sha256)
         other = copy(self)
         try:
             other._places = SitePlaces.unpack(entry.places, self.spec.map_hw)

@@ -14,6 +14,7 @@ from aae_detect.detection import Detection, Region, Verdict
 from aae_detect.drift import Drift
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame, Signal
+from aae_detect.news import ModelChange, News
 
 
 def frame_event(frame: Frame, detection: Detection, age_ms: float) -> dict[str, Any]:
@@ -68,8 +69,14 @@ def signal_event(signal: Signal) -> dict[str, Any]:
     return event | ({"reason": signal.reason} if signal.lost else {"outage_s": round(signal.outage_s, 3)})
 
 
-def decision_event(decision: Decision) -> dict[str, Any]:
-    """Describe what the line is told."""
+def news_event(news: News) -> dict[str, Any]:
+    """Describe what was decided, what drifts, or which model judges now."""
+    if isinstance(news, Decision):
+        return _decision_event(news)
+    return _drift_event(news) if isinstance(news, Drift) else _model_event(news)
+
+
+def _decision_event(decision: Decision) -> dict[str, Any]:
     return {
         "type": "decision",
         "time": decision.at.isoformat(timespec="milliseconds"),
@@ -85,8 +92,19 @@ def decision_event(decision: Decision) -> dict[str, Any]:
     }
 
 
-def drift_event(drift: Drift) -> dict[str, Any]:
-    """Describe that something drifts, or that it is over."""
+def _model_event(change: ModelChange) -> dict[str, Any]:
+    event = {
+        "type": "model",
+        "time": change.at.isoformat(timespec="milliseconds"),
+        "source": change.source,
+        "state": "loaded" if change.loaded else "refused",
+        "model_sha256": change.model_sha256,
+        "threshold": change.threshold,
+    }
+    return event | ({} if change.loaded else {"reason": change.reason})
+
+
+def _drift_event(drift: Drift) -> dict[str, Any]:
     return {
         "type": "drift",
         "time": drift.at.isoformat(timespec="milliseconds"),

@@ -12,8 +12,7 @@ from aae_detect.detection import Detection, Verdict
 from aae_detect.frames import Frame, Signal
 
 if TYPE_CHECKING:
-    from aae_detect.decision.decision import Decision
-    from aae_detect.drift import Drift
+    from aae_detect.news import News
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,8 @@ class Output(Protocol):
         """Hear that a camera was lost, or is back."""
         del signal
 
-    def tell(self, news: Decision | Drift) -> None:
-        """Hear what the line is told, or that something drifts; after the frame that it comes from."""
+    def tell(self, news: News) -> None:
+        """Hear what the line is told, that something drifts, or that there is a new model."""
         del news
 
     def close(self) -> None:

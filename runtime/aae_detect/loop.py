@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.decision.decider import Decider
-from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
-from aae_detect.drift import Drift, DriftWatch
+from aae_detect.drift import DriftWatch
 from aae_detect.errors import FrameError, SourceError
 from aae_detect.events import frame_event, unknown_event
 from aae_detect.feed import Feed, FileFeed, LiveFeed
 from aae_detect.frame_checks import FrameChecks
 from aae_detect.frames import Frame, FrameSource, Signal
 from aae_detect.judged import Judged, Output
+from aae_detect.news import ModelChange, News
 from aae_detect.preprocess import to_bgr8
 
 _RATE_FRAMES = 30
@@ -34,6 +34,16 @@ _KEPT_TIMES = 10_000
 
 _LOOK_S = 0.1
 """How long a wish to stop may go unnoticed while no camera gives anything."""
+
+
+@dataclass(frozen=True)
+class Successor:
+    """Who judges a stream from the next frame on; nobody else where a new model was refused."""
+
+    change: ModelChange
+    detector: Detector | None = None
+    checks: FrameChecks | None = None
+    drift: DriftWatch | None = None
 
 
 @dataclass(eq=False)
@@ -62,6 +72,9 @@ class Stream:
 
     drift: DriftWatch | None = None
     """Watches parts and light; None where nobody knows what is usual."""
+
+    successor: Successor | None = None
+    """Left by another thread, and taken between two frames."""
 
 
 @dataclass
@@ -132,7 +145,12 @@ class _Turn:
         return (len(self._recent) - 1) / span if span > 0 else None
 
 
-def run_loop(streams: Sequence[Stream], stop: threading.Event, max_frames: int | None = None) -> list[Summary]:
+def run_loop(
+    streams: Sequence[Stream],
+    stop: threading.Event,
+    max_frames: int | None = None,
+    alive: Callable[[], None] = lambda: None,
+) -> list[Summary]:
     """Judge frames until all sources end, an output says so, `stop` is set, or `max_frames` were judged in all.
 
     Streams take turns, a frame each, so that none starves where there is more to do than time. Sources and outputs are
@@ -142,6 +160,7 @@ def run_loop(streams: Sequence[Stream], stop: threading.Event, max_frames: int |
         streams: What to judge, with whom, and who wants to know.
         stop: Set from a signal handler or another thread; the frame in hand is finished first.
         max_frames: Ends after so many.
+        alive: Called with every frame, and several times a second while none comes.
 
     Returns:
         What happened, stream by stream.
@@ -155,7 +174,7 @@ def run_loop(streams: Sequence[Stream], stop: threading.Event, max_frames: int |
             closing.callback(output.close)
         for turn in turns:
             closing.callback(turn.feed.close)
-        _judge_in_turn(turns, changed, stop, max_frames)
+        _judge_in_turn(turns, changed, stop, max_frames, alive)
         for turn in turns:
             if turn.stream.decider is not None:
                 _tell(turn.stream, turn.stream.decider.finish())
@@ -165,10 +184,15 @@ def run_loop(streams: Sequence[Stream], stop: threading.Event, max_frames: int |
 
 
 def _judge_in_turn(
-    turns: Sequence[_Turn], changed: threading.Condition, stop: threading.Event, max_frames: int | None
+    turns: Sequence[_Turn],
+    changed: threading.Condition,
+    stop: threading.Event,
+    max_frames: int | None,
+    alive: Callable[[], None],
 ) -> None:
     last, left = -1, max_frames
     while not stop.is_set() and left != 0:
+        alive()
         number = _next_turn(turns, last, changed)
         if number is None:
             if all(turn.feed.ended for turn in turns):
@@ -181,6 +205,7 @@ def _judge_in_turn(
             for output in turn.stream.outputs:
                 output.signal(item)
         elif item is not None:
+            _take_successor(turn.stream)
             judged = _judge(turn.stream, item, turn.fps)
             _count(turn.summary, judged)
             left = None if left is None else left - 1
@@ -190,9 +215,18 @@ def _judge_in_turn(
                 return
 
 
-def _news_of(stream: Stream, judged: Judged) -> list[Decision | Drift]:
+def _take_successor(stream: Stream) -> None:
+    successor, stream.successor = stream.successor, None
+    if successor is None:
+        return
+    if successor.detector is not None:
+        stream.detector, stream.checks, stream.drift = successor.detector, successor.checks, successor.drift
+    _tell(stream, [successor.change])
+
+
+def _news_of(stream: Stream, judged: Judged) -> list[News]:
     """Return what a frame decides, and what drifts."""
-    news: list[Decision | Drift] = []
+    news: list[News] = []
     if stream.decider is not None:
         news += stream.decider.take(judged)
     detection, frame = judged.detection, judged.frame
@@ -202,7 +236,7 @@ def _news_of(stream: Stream, judged: Judged) -> list[Decision | Drift]:
     return news
 
 
-def _tell(stream: Stream, news: Sequence[Decision | Drift]) -> None:
+def _tell(stream: Stream, news: Sequence[News]) -> None:
     for item in news:
         for output in stream.outputs:
             output.tell(item)

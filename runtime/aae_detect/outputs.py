@@ -10,9 +10,10 @@ from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
 from aae_detect.drift import Advice, Drift
-from aae_detect.events import EventLines, decision_event, drift_event, signal_event
+from aae_detect.events import EventLines, news_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
+from aae_detect.news import News
 from aae_detect.ng_folder import NgFolder
 from aae_detect.video_writer import VideoFile
 
@@ -40,7 +41,7 @@ class SignalLines(Output):
 
 
 class NewsLines(Output):
-    """Says in a line what the line is told, and when something drifts."""
+    """Says in a line what the line is told, what drifts, and which model judges."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -49,9 +50,14 @@ class NewsLines(Output):
         """Frames say nothing here."""
         return True
 
-    def tell(self, news: Decision | Drift) -> None:
+    def tell(self, news: News) -> None:
         """Say it."""
-        words = _decided(news) if isinstance(news, Decision) else _ADVICE[news.advice].format(news)
+        if isinstance(news, Decision):
+            words = _decided(news)
+        elif isinstance(news, Drift):
+            words = _ADVICE[news.advice].format(news)
+        else:
+            words = f" new model, NG above {news.threshold:.4g}" if news.loaded else f" the model stays: {news.reason}"
         self._say(f"{news.at.strftime('%H:%M:%S')} {news.source}:{words}")
 
     def close(self) -> None:
@@ -87,9 +93,9 @@ class EventOutput(Output):
         """Write the signal's line."""
         self._lines.write(signal_event(signal))
 
-    def tell(self, news: Decision | Drift) -> None:
+    def tell(self, news: News) -> None:
         """Write the news' line."""
-        self._lines.write(decision_event(news) if isinstance(news, Decision) else drift_event(news))
+        self._lines.write(news_event(news))
 
     def close(self) -> None:
         """Close the file."""

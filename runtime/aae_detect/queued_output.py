@@ -6,10 +6,9 @@ import threading
 from collections import deque
 from dataclasses import replace
 
-from aae_detect.decision.decision import Decision
-from aae_detect.drift import Drift
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
+from aae_detect.news import News
 
 CLOSE_TIMEOUT_S = 20.0
 """How long what waits may take to be written in the end."""
@@ -32,7 +31,7 @@ class QueuedOutput(Output):
         self._pictures = pictures
         self._events_room = events_room
         self._changed = threading.Condition()
-        self._waiting: deque[Judged | Signal | Decision | Drift] = deque()
+        self._waiting: deque[Judged | Signal | News] = deque()
         self._goes_on = True
         self._closing = False
         self._failure: BaseException | None = None
@@ -63,11 +62,11 @@ class QueuedOutput(Output):
         """Queue a signal, whatever waits."""
         self._put(signal)
 
-    def tell(self, news: Decision | Drift) -> None:
+    def tell(self, news: News) -> None:
         """Queue news, whatever waits."""
         self._put(news)
 
-    def _put(self, item: Signal | Decision | Drift) -> None:
+    def _put(self, item: Signal | News) -> None:
         with self._changed:
             self._waiting.append(item)
             self._changed.notify()
@@ -101,7 +100,7 @@ class QueuedOutput(Output):
         except BaseException as error:
             self._failure = self._failure or error
 
-    def _next(self) -> Judged | Signal | Decision | Drift | None:
+    def _next(self) -> Judged | Signal | News | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return self._waiting.popleft() if self._waiting else None

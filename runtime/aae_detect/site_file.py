@@ -60,6 +60,18 @@ class SiteEntry:
         if re.fullmatch("[0-9a-f]{64}", self.model_sha256) is None:
             raise ValueError(f"model_sha256 is {self.model_sha256!r:.80}, not a SHA-256 in lower-case hex")
 
+    def require_model(self, sha256: str) -> None:
+        """Refuse another model than the one that this is for.
+
+        Raises:
+            ConfigError: it is another.
+        """
+        if sha256 != self.model_sha256:
+            raise ConfigError(
+                f"the calibration of {self.title} is for a model with SHA-256 {self.model_sha256[:16]}..., this one "
+                f"has {sha256[:16]}...; calibrate again with `aae-calibrate`"
+            )
+
     @property
     def title(self) -> str:
         """The pair that it is for, for people."""

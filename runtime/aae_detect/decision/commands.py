@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from aae_detect.decision.decision import Decision
 from aae_detect.decision.rules import Command
-from aae_detect.drift import Drift
 from aae_detect.judged import Judged, Output
+from aae_detect.news import News
 
 _ROOM = 100
 """Decisions that wait while a program runs; more are counted as dropped, and said."""
@@ -35,8 +35,8 @@ class CommandOutput(Output):
         """Frames say nothing here."""
         return True
 
-    def tell(self, news: Decision | Drift) -> None:
-        """Queue what is to be run; drift runs nothing."""
+    def tell(self, news: News) -> None:
+        """Queue what is to be run; other news run nothing."""
         if not isinstance(news, Decision):
             return
         try:

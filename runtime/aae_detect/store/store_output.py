@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from aae_detect._opencv import cv2
-from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
-from aae_detect.drift import Drift
 from aae_detect.errors import ConfigError
-from aae_detect.events import decision_event, drift_event, signal_event
+from aae_detect.events import news_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
+from aae_detect.news import News
 from aae_detect.store.event_store import EventStore, Retention
 
 _SAME_UNKNOWN_S = 60.0
@@ -61,9 +60,9 @@ class StoreOutput(Output):
         """Keep that a camera was lost, or is back."""
         self._append(signal_event(signal))
 
-    def tell(self, news: Decision | Drift) -> None:
-        """Keep what the line was told, and what drifts."""
-        self._append(decision_event(news) if isinstance(news, Decision) else drift_event(news))
+    def tell(self, news: News) -> None:
+        """Keep what the line was told, what drifts, and which model judges."""
+        self._append(news_event(news))
 
     def close(self) -> None:
         """The store is closed by whoever opened it."""
