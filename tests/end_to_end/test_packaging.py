@@ -93,6 +93,7 @@ def test_the_wheel_declares_the_commands_and_what_the_device_needs(built: Path) 
         "aae-generate",
         "aae-bench",
         "aae-calibrate",
+        "aae-capture",
         "aae-roi",
         "aae-events",
     }

@@ -46,6 +46,7 @@ VERBS = {
     "aae-detect": ("aae_detect.cli", []),
     "aae-bench": ("aae_detect.bench.cli", []),
     "aae-calibrate": ("aae_detect.calibrate.cli", []),
+    "aae-capture": ("aae_detect.capture.cli", []),
     "aae-roi": ("aae_detect.roi.cli", []),
     "aae-events": ("aae_detect.store.cli", []),
     "aae-bench latency": ("aae_detect.bench.cli", ["latency"]),

@@ -1,0 +1,1 @@
+"""`aae-capture`: pictures of good parts from a camera, to train with."""
