@@ -230,8 +230,10 @@ def _news_of(stream: Stream, judged: Judged) -> list[News]:
     if stream.decider is not None:
         news += stream.decider.take(judged)
     detection, frame = judged.detection, judged.frame
-    if stream.drift is not None and stream.checks is not None and stream.checks.seen is not None and detection:
-        drift = stream.drift.take(detection.score, stream.checks.seen, frame.source, frame.captured_at)
+    # Accepted frames only: many defective parts are no other parts.
+    if detection is not None and detection.verdict is Verdict.OK and stream.drift is not None:
+        seen = stream.checks.seen if stream.checks is not None else None
+        drift = stream.drift.take(detection.score, seen, frame.source, frame.captured_at) if seen is not None else None
         news += [] if drift is None else [drift]
     return news
 

@@ -111,6 +111,24 @@ def test_aae_detect_tells_of_another_light(tmp_path: Path) -> None:
     assert [event["advice"] for event in told] == ["recalibrate"]
 
 
+def test_many_defective_parts_are_no_drift(tmp_path: Path) -> None:
+    """Half of what comes is NG: the line has a problem, and the calibration has none."""
+    site, events = tmp_path / "site.json", tmp_path / "events.jsonl"
+    environment = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    bad = "demo:320x240?defects=0.5&frames=300&seed=4"
+    command = [sys.executable, "-m", "aae_detect.calibrate.cli", str(demo_model_path()), "--for", bad, "--every", "5"]
+    command += ["--source", "demo:320x240?defects=0&frames=300&seed=4", "--out", str(site)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "aae_detect", "--source", bad, "--model", str(demo_model_path()), "--no-window"]
+    command += ["--site", str(site), "--jsonl", str(events)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 3, done.stderr
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    assert sum(event.get("verdict") == "NG" for event in told) > 50
+    assert [event for event in told if event["type"] == "drift"] == []
+
+
 def test_a_reference_without_spread_is_refused() -> None:
     with pytest.raises(ValueError, match="not above 0"):
         replace(REFERENCE, usual_lightness=(100.0, 0.0))
