@@ -80,7 +80,7 @@ def test_a_broken_picture_among_good_ones(tiny_model: Path, parts: Path, tmp_pat
         (["--source", "demo:"], 2, "aae-train"),
         (["--demo", "--model", "nothing.onnx"], 5, "no model file nothing.onnx"),
         (["--demo", "--model", __file__], 5, "not an ONNX file"),
-        (["--demo", "--model", "MODEL", "--threshold", "nan"], 2, "threshold is nan"),
+        (["--demo", "--model", "MODEL", "--threshold", "nan"], 2, "threshold: nan; expected a number"),
         (["--demo", "--model", "MODEL", "--jsonl", "no/such/folder/x"], 2, "--jsonl"),
         (["--source", "nowhere.mp4", "--model", "MODEL"], 4, "nowhere.mp4"),
         (["--camera", "97", "--model", "MODEL"], 4, "97"),
