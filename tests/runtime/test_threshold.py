@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.stats import beta, genpareto
 
 from aae_detect.good_scores import GoodScores
 from aae_detect.tail import Tail, fit_tail
@@ -87,6 +86,7 @@ def test_the_realised_rate_keeps_the_promise_on_average(count: int, rate: float)
 
 @pytest.mark.parametrize(("count", "above"), [(1, 0), (20, 0), (300, 3), (299, 0), (1000, 50), (5, 4)])
 def test_the_bound_is_the_quantile_of_the_beta_distribution(count: int, above: int) -> None:
+    beta = pytest.importorskip("scipy.stats").beta
     assert rate_bound(count, above) == pytest.approx(beta.ppf(0.95, above + 1, count - above), rel=1e-6)
 
 
@@ -128,6 +128,7 @@ def test_a_frozen_camera_is_worth_next_to_nothing() -> None:
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3])
 def test_a_tail_is_a_generalised_pareto(shape: float) -> None:
+    genpareto = pytest.importorskip("scipy.stats").genpareto
     tail = Tail(level=2.0, share=0.1, scale=1.5, shape=shape)
     for value in (2.0, 2.5, 4.0, 6.0):
         expected = 0.1 * genpareto.sf(value, shape, 2.0, 1.5)
