@@ -199,6 +199,7 @@ def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
         ("[deside]\nper = 'frame'", 1, "deside is not expected"),
         ("[[command]]\nrun = 'reject'", 2, "run: 'reject'; expected a list of texts"),
         ("[[command]]\nrun = []", 2, "run is empty"),
+        ("\n[[command]]\non = ['NG']", 2, "command 1 has no run"),
         ("[[command]]\nrun = ['x']\non = ['BAD']", 3, "on names 'BAD'"),
         ("[decide", 1, "is no TOML"),
     ],

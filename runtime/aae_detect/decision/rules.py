@@ -120,7 +120,10 @@ def read_rules(path: Path) -> Rules:
         made = []
         for number, values in enumerate(commands):
             name = f"command {number + 1}"
-            made.append(Command(**_checked(values, _COMMAND, name)))
+            found = _checked(values, _COMMAND, name)
+            if "run" not in found:
+                raise ValueError(f"command: {name} has no run; expected a program and its arguments")
+            made.append(Command(**found))
         return Rules(**_checked(decide, _DECIDE, "decide"), commands=tuple(made))
     except ValueError as error:
         name = str(error).partition(":")[0].partition(" ")[0]
