@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aae_detect import __version__
-from aae_detect.camera.watched import WatchedCamera
+from aae_detect.camera.opening import connect, open_asked
 from aae_detect.decision.commands import CommandOutput
+from aae_detect.decision.decider import Decider
+from aae_detect.decision.rules import Command
 from aae_detect.demo import DemoCamera
 from aae_detect.demo_tally import DemoTally
 from aae_detect.display import window_problem
 from aae_detect.drawer import Drawer
+from aae_detect.errors import ConfigError
 from aae_detect.frames import FrameSource
 from aae_detect.judged import Output
 from aae_detect.last_words import exit_code, last_words
@@ -30,11 +33,10 @@ from aae_detect.queued_output import QueuedOutput
 from aae_detect.reload import reload_on_sighup
 from aae_detect.service_notify import ServiceNotify
 from aae_detect.session import AUTO
-from aae_detect.source_settings import open_with
 from aae_detect.stop_signals import stop_on_signals
 from aae_detect.store.event_store import EventStore, Retention
 from aae_detect.store.store_output import StoreOutput, run_event
-from aae_detect.stream_judges import Judges, load_judges
+from aae_detect.stream_judges import Judges, Models, load_deciders, load_judges
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.window import KEYS_HELP
 from aae_detect.window_output import EveryFrame, LiveWindow, Newest
@@ -79,25 +81,19 @@ def run(settings: Settings) -> int:
         for stream in settings.streams:  # cameras open in processes of their own, while the models load
             sources.append(_open(settings, stream, watched=window))
             closing.callback(sources[-1].close)
-        load = partial(
-            load_judges,
-            settings.streams,
-            settings.provider,
-            settings.threads,
-            settings.provider_options,
-            demo_model_path() if settings.demo else None,
-            _say,
-        )
-        judges = load()
+        default = demo_model_path() if settings.demo else None
+        make_models = partial(Models, settings.provider, settings.threads, settings.provider_options, default, _say)
+        load = partial(load_judges, settings.streams, make_models)
+        judges, deciders = load(), load_deciders(settings.streams)
         for source in sources:
-            _connect(source, settings.wait)
+            connect(source, _say, settings.wait)
         store = _open_store(settings, judges, closing)
-        streams, live_window, tally = _put_together(settings, sources, judges, window, store)
+        streams, live_window, tally = _put_together(settings, sources, judges, deciders, window, store)
         if settings.stats:
             closing.callback(_show_stats(streams).close)
         service = ServiceNotify()
-        service.ready()
         with reload_on_sighup(streams, load):
+            service.ready()
             summaries = _run(settings, streams, live_window, service)
         service.stopping()
     for line in last_words(streams, summaries):
@@ -118,13 +114,16 @@ def _open_store(settings: Settings, judges: Sequence[Judges], closing: ExitStack
     store = EventStore(settings.store)
     names = ", ".join(stream.source.shown_name for stream in settings.streams)
     models = sorted({of_source.detector.model_sha256 for of_source in judges})
-    store.append(run_event("start", names, models=models, version=__version__))
 
-    def end() -> None:
-        store.append(run_event("stop", names))
-        store.close()
+    def keep(kind: str, **details: Any) -> None:
+        try:
+            store.append(run_event(kind, names, **details))
+        except ConfigError as error:  # a full disk must neither keep a line from starting nor hide how it ended
+            _say(f"warning: {error}")
 
-    closing.callback(end)
+    keep("start", models=models, version=__version__)
+    closing.callback(store.close)
+    closing.callback(keep, "stop")
     return store
 
 
@@ -143,26 +142,22 @@ def _can_open_window() -> bool:
 def _open(settings: Settings, stream: StreamSettings, watched: bool) -> FrameSource:
     if settings.demo:
         return DemoCamera(live=watched)  # paced for a person who watches, as fast as it goes for a file
-    return WatchedCamera(stream.source) if stream.source.live else open_with(stream.source)
-
-
-def _connect(source: FrameSource, wait: bool) -> None:
-    """See that a camera is there, unless it is waited for."""
-    if isinstance(source, WatchedCamera):
-        if not wait:
-            source.connect()
-        for note in source.notes:
-            _say(f"warning: {source.name}: {note}")
+    return open_asked(stream.source)
 
 
 def _put_together(
-    settings: Settings, sources: Sequence[FrameSource], judges: Sequence[Judges], window: bool, store: EventStore | None
+    settings: Settings,
+    sources: Sequence[FrameSource],
+    judges: Sequence[Judges],
+    deciders: Sequence[tuple[Decider | None, tuple[Command, ...]]],
+    window: bool,
+    store: EventStore | None,
 ) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
     """Give each source its detector and its outputs."""
     live = any(source.live for source in sources)
     events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
     streams, newest, tally = [], [], None
-    for wanted, source, of_source in zip(settings.streams, sources, judges, strict=True):
+    for wanted, source, of_source, (decider, commands) in zip(settings.streams, sources, judges, deciders, strict=True):
         detector = of_source.detector
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
@@ -190,8 +185,8 @@ def _put_together(
         _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
         outputs.append(NewsLines(_say))
-        if of_source.commands:
-            outputs.append(CommandOutput(of_source.commands, _say))
+        if commands:
+            outputs.append(CommandOutput(commands, _say))
         streams.append(
             Stream(
                 source,
@@ -201,7 +196,7 @@ def _put_together(
                 bits=asked.camera.bits,
                 every=asked.every,
                 most_fps=asked.most_fps,
-                decider=of_source.decider,
+                decider=decider,
                 drift=of_source.drift,
             )
         )

@@ -48,7 +48,8 @@ class Detector:
         """Threads inside an operator; 0 means one per core."""
         self.warnings: tuple[str, ...] = ()
         """What the user should know about how it was loaded."""
-        self._good_scores = GoodScores.from_scores(model.spec.calibration.scores)
+        self.good_scores = GoodScores.from_scores(model.spec.calibration.scores)
+        """The good scores that the threshold rests on; None where the model does not bring them."""
         self._places: SitePlaces | None = None
         self.mask: FrameMask | None = None
         """Where it looks; None: everywhere."""
@@ -126,7 +127,7 @@ class Detector:
             raise ConfigError(f"the calibration of {entry.title} is damaged: {error}; calibrate again") from error
         other.threshold = entry.threshold
         other.colour_scale = colour_scale(entry.threshold)
-        other._good_scores = GoodScores.from_scores(entry.calibration.scores)
+        other.good_scores = GoodScores.from_scores(entry.calibration.scores)
         return other
 
     def with_mask(self, mask: FrameMask) -> Detector:
@@ -206,7 +207,7 @@ class Detector:
         latency: Latency,
     ) -> Detection:
         verdict = judge(score, self.threshold)
-        p_value = None if self._good_scores is None else self._good_scores.p_value(score)
+        p_value = None if self.good_scores is None else self.good_scores.p_value(score)
         return Detection(
             score,
             self.threshold,

@@ -51,6 +51,9 @@ class Calibration:
     """The scores themselves, ascending, for p-values; none in files of older versions."""
 
     def __post_init__(self) -> None:
+        rates = self.target_frr, self.promised_frr, self.bound_frr
+        if not all(map(math.isfinite, (*rates, self.score_min, self.score_median, self.score_max))):
+            raise ValueError("the rates and scores of the calibration are not finite numbers")
         if not all(map(math.isfinite, self.scores)) or list(self.scores) != sorted(self.scores):
             raise ValueError("the scores of the calibration are not finite numbers in ascending order")
 

@@ -15,7 +15,6 @@ from aae_detect.drift import DriftWatch
 from aae_detect.errors import ConfigError
 from aae_detect.frame_checks import FrameChecks
 from aae_detect.frame_mask import read_mask
-from aae_detect.good_scores import GoodScores
 from aae_detect.site_file import read_site_entry
 from aae_detect.stream_settings import StreamSettings
 
@@ -29,64 +28,93 @@ class Judges:
     drift: DriftWatch | None = None
     """None without a site file: nobody knows what is usual."""
 
-    decider: Decider | None = None
-    commands: tuple[Command, ...] = ()
-    """What is run when something is decided."""
 
+class Models:
+    """Loads each model once, however many sources it judges."""
 
-def load_judges(
-    streams: Sequence[StreamSettings],
-    provider: str,
-    threads: int | Literal["auto"],
-    provider_options: Mapping[str, str],
-    default_model: Path | None,
-    say: Callable[[str], None],
-) -> list[Judges]:
-    """Load each model once, however many sources it judges, and read what belongs to each source.
+    def __init__(
+        self,
+        provider: str,
+        threads: int | Literal["auto"],
+        provider_options: Mapping[str, str],
+        default: Path | None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Take how models are loaded, as `Detector.load` takes it.
 
-    Args:
-        streams: What was asked for.
-        provider: As `Detector.load` takes it, like `threads` and `provider_options`.
-        threads: Of each model.
-        provider_options: Of the provider.
-        default_model: For sources that name none.
-        say: Told of what the user should know.
+        Args:
+            provider: Of each model.
+            threads: Of each model.
+            provider_options: Of the provider.
+            default: For sources that name none.
+            say: Told of what the user should know.
+        """
+        self._provider, self._threads, self._options = provider, threads, provider_options
+        self._default, self._say = default, say
+        self._loaded: dict[tuple[Path, int | None], Detector] = {}
 
-    Raises:
-        ModelError: a model is refused.
-        ConfigError: a source has no model, or a file that it names cannot be used.
-    """
-    loaded: dict[tuple[Path, int | None], Detector] = {}
-    triggers = TriggerLines()
-    judges = []
-    for stream in streams:
-        path, bits = stream.model or default_model, stream.source.camera.bits
+    def of(self, stream: StreamSettings) -> Detector:
+        """Return the model of a source as it came.
+
+        Raises:
+            ModelError: it is refused.
+            ConfigError: there is none, or it cannot be loaded so.
+        """
+        path, bits = stream.model or self._default, stream.source.camera.bits
         if path is None:
             raise ConfigError(
                 "no model; give --model detector.onnx or set AAE_DETECT_MODEL. Make one from a folder of good pictures "
                 "with `aae-train PICTURES` and `aae-export RUN`, or see the shipped one at work with --demo"
             )
-        if (path, bits) not in loaded:
-            loaded[path, bits] = Detector.load(path, provider, threads, bits=bits, provider_options=provider_options)
-            for warning in loaded[path, bits].warnings:
-                say(f"warning: {warning}")
-        judges.append(_of_stream(loaded[path, bits], stream, triggers))
-    return judges
+        if (path, bits) not in self._loaded:
+            options = self._options
+            detector = Detector.load(path, self._provider, self._threads, bits=bits, provider_options=options)
+            for warning in detector.warnings:
+                self._say(f"warning: {warning}")
+            self._loaded[path, bits] = detector
+        return self._loaded[path, bits]
 
 
-def _of_stream(detector: Detector, stream: StreamSettings, triggers: TriggerLines) -> Judges:
-    checks, drift, decider = FrameChecks(), None, None
-    commands: tuple[Command, ...] = ()
+def load_judges(streams: Sequence[StreamSettings], make_models: Callable[[], Models]) -> list[Judges]:
+    """Load the models, and read what is known of each source.
+
+    Args:
+        streams: What was asked for.
+        make_models: Gives models that are read from the disk now.
+
+    Raises:
+        ModelError: a model is refused.
+        ConfigError: a source has no model, or a file that it names cannot be used.
+    """
+    models = make_models()
+    return [_of_stream(models.of(stream), stream) for stream in streams]
+
+
+def load_deciders(streams: Sequence[StreamSettings]) -> list[tuple[Decider | None, tuple[Command, ...]]]:
+    """Read the rules of each source; return who decides, where somebody does, and what is run then.
+
+    Raises:
+        ConfigError: a file of rules cannot be used.
+    """
+    triggers, found = TriggerLines(), []
+    for stream in streams:
+        decider: Decider | None = None
+        commands: tuple[Command, ...] = ()
+        if stream.decide is not None:
+            rules = read_rules(stream.decide)
+            decider = Decider(rules, triggers.subscribe() if rules.per == "trigger" else None)
+            commands = rules.commands
+        found.append((decider, commands))
+    return found
+
+
+def _of_stream(detector: Detector, stream: StreamSettings) -> Judges:
+    checks, drift = FrameChecks(), None
     if stream.site is not None:
         entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
         detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
-        good_scores = GoodScores.from_scores(entry.calibration.scores)
-        if good_scores is not None:
-            drift = DriftWatch(good_scores, entry.frames, entry.calibration.effective_count)
+        if detector.good_scores is not None:
+            drift = DriftWatch(detector.good_scores, entry.frames, entry.calibration.effective_count)
     if stream.mask is not None:
         detector = detector.with_mask(read_mask(stream.mask))
-    if stream.decide is not None:
-        rules = read_rules(stream.decide)
-        decider = Decider(rules, triggers.subscribe() if rules.per == "trigger" else None)
-        commands = rules.commands
-    return Judges(detector.with_threshold(stream.threshold), checks, drift, decider, commands)
+    return Judges(detector.with_threshold(stream.threshold), checks, drift)

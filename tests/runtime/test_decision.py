@@ -96,6 +96,9 @@ def test_small_regions_do_not_count() -> None:
     decider = Decider(Rules(least_area_px=40))
     assert [d.verdict.value for d in decider.take(judged(0, 5, area_cells=1))] == ["OK"]
     assert [d.verdict.value for d in decider.take(judged(1, 5, area_cells=6))] == ["NG"]
+    patient = Decider(Rules(least_area_px=40, hysteresis=0.1))
+    told = [d.verdict.value for n, cells in enumerate((6, 1)) for d in patient.take(judged(n, 5, area_cells=cells))]
+    assert told == ["NG", "OK"], "a small one is small, also while NG"
 
 
 def test_a_part_is_judged_once_when_it_has_gone() -> None:

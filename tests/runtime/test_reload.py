@@ -63,3 +63,31 @@ def test_a_new_model_is_taken_on_sighup_and_a_bad_one_is_not(tiny_model: Path, t
     assert {threshold for n, threshold in frames if n < when} == {2.0}
     assert {threshold for n, threshold in frames if n > when} == {loaded["threshold"]}
     assert "the model stays" in said and "new model, NG above" in said
+
+
+def test_triggers_are_heard_after_a_new_model_too(tiny_model: Path, tmp_path: Path) -> None:
+    """Lines on standard input have one reader, before and after."""
+    rules, log = tmp_path / "decide.toml", tmp_path / "events.jsonl"
+    rules.write_text('[decide]\nper = "trigger"\nng_frames = 1\nof_frames = 2\n')
+    command = [sys.executable, "-m", "aae_detect", "--source", "demo:160x120@30?live=1", "--model", str(tiny_model)]
+    command += ["--no-window", "--jsonl", str(log), "--decide", str(rules)]
+
+    def parts() -> list[object]:
+        return [event["part"] for event in events(log) if event["type"] == "decision"]
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdin is not None
+        wait_for(lambda: len(events(log)) > 3, process)
+        for number in range(12):
+            if number in (3, 7):
+                process.send_signal(signal.SIGHUP)
+                changes = 1 if number == 3 else 2
+                wait_for(lambda n=changes: sum(e["type"] == "model" for e in events(log)) == n, process)  # type: ignore[misc]
+            process.stdin.write(f"part-{number}\n")
+            process.stdin.flush()
+            wait_for(lambda n=number: len(parts()) == n + 1, process)  # type: ignore[misc]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert parts() == [f"part-{number}" for number in range(12)]

@@ -145,6 +145,7 @@ def test_what_a_site_file_lacks_is_named(detector: Detector, tmp_path: Path) -> 
         (lambda data: data["entries"][0]["frames"].update(planes="#"), "planes are not base64"),
         (lambda data: data["entries"][0]["frames"].update(most_flat=float("inf")), "not finite numbers"),
         (lambda data: data["entries"][0]["calibration"].update(scores=[2.0, 1.0]), "ascending order"),
+        (lambda data: data["entries"][0]["calibration"].update(target_frr=float("nan")), "rates and scores"),
         (lambda data: data["entries"][0]["calibration"].update(scores=[1.0, "2"]), "scores is '2', not float"),
         (lambda data: data["entries"][0]["calibration"].update(extrapolated=1), "extrapolated is 1, not bool"),
     ],

@@ -131,6 +131,8 @@ def test_pictures_without_an_event_go_after_an_hour(tmp_path: Path, opened: Open
         path.write_bytes(PNG)
     os.utime(left, (time.time() - 7200,) * 2)
     store.prune(Retention())
+    assert left.exists(), "looked for only when asked"
+    store.prune(Retention(), orphans=True)
     assert not left.exists() and young.exists()
     assert len(list(store.events())) == 1
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from aae_detect.bench.memory import own_and_children_mib
-from aae_detect.camera.watched import WatchedCamera
+from aae_detect.camera.opening import connect, open_asked
 from aae_detect.detector import Detector
 from aae_detect.drawer import Drawer
 from aae_detect.errors import SourceError
 from aae_detect.frame_checks import FrameChecks
-from aae_detect.frames import FrameSource, Signal
+from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.loop import Stream, run_loop
 from aae_detect.queued_output import QueuedOutput
-from aae_detect.source_settings import SourceSettings, open_with
+from aae_detect.source_settings import SourceSettings
 
 STAGES = ("preprocess", "inference", "postprocess", "total")
 
@@ -111,11 +111,10 @@ def measure_pipeline(
     meters = [Meter(warmup_s) for _ in sources]
     painters = [Painter(Drawer(detector.colour_scale)) for _ in sources]
     queues = [QueuedOutput(painter, room=2) for painter in painters] if overlay else []
-    opened: list[FrameSource] = [WatchedCamera(each) if each.live else open_with(each) for each in sources]
+    opened = [open_asked(each) for each in sources]
     streams = []
     for number, (source, wanted, meter) in enumerate(zip(opened, sources, meters, strict=True)):
-        if isinstance(source, WatchedCamera):
-            source.connect()
+        connect(source, lambda note: None)
         outputs = [meter, *queues[number : number + 1]]
         streams.append(
             Stream(source, detector, outputs, FrameChecks(), wanted.camera.bits, wanted.every, wanted.most_fps)

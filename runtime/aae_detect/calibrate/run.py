@@ -14,7 +14,7 @@ import click
 
 from aae_detect.calibrate.collect import Collected, collect
 from aae_detect.calibrate.fit import fit_site
-from aae_detect.camera.watched import WatchedCamera
+from aae_detect.camera.opening import connect, open_asked
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, SourceError
 from aae_detect.frame_mask import read_mask
@@ -23,8 +23,9 @@ from aae_detect.frames import FrameSource
 from aae_detect.session import AUTO
 from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
 from aae_detect.site_places import SitePlaces
-from aae_detect.source_settings import SourceSettings, open_with
+from aae_detect.source_settings import SourceSettings
 from aae_detect.stop_signals import stop_on_signals
+from aae_detect.stream_judges import Models
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.threshold import Threshold, tell_rate
 from aae_detect.whole_file import check_target
@@ -60,11 +61,11 @@ def run(settings: Settings) -> int:
     if settings.camera_name is not None and len(settings.streams) > 1:
         raise ConfigError(f"--for names one camera, and {len(settings.streams)} sources are given; leave it out")
     site = read_site(settings.out) if settings.out.exists() else SiteFile(())
-    detectors: dict[tuple[Path, int | None], Detector] = {}
+    models = Models(settings.provider, settings.threads, settings.provider_options, None, _say)
     stop = threading.Event()
     with stop_on_signals(stop):
         for stream in settings.streams:
-            if (entry := _calibrate(settings, stream, detectors, stop)) is None:
+            if (entry := _calibrate(settings, stream, models, stop)) is None:
                 click.echo("stopped; nothing was written", err=True)
                 return _STOPPED
             site = site.with_entry(entry)
@@ -76,17 +77,17 @@ def run(settings: Settings) -> int:
 def _calibrate(
     settings: Settings,
     stream: StreamSettings,
-    detectors: dict[tuple[Path, int | None], Detector],
+    models: Models,
     stop: threading.Event,
 ) -> SiteEntry | None:
     """Calibrate one source; None where that was broken off."""
     asked = stream.source
-    source = WatchedCamera(asked) if asked.live else open_with(asked)  # opens while the model loads
+    source = open_asked(asked)  # opens while the model loads
     try:
-        detector = _load(settings, stream, detectors)
+        detector = models.of(stream)
         if stream.mask is not None:
             detector = detector.with_mask(read_mask(stream.mask))
-        _connect(source)
+        connect(source, _say)
     except BaseException:
         source.close()
         raise
@@ -113,30 +114,6 @@ def _calibrate(
     for line in _report(entry, threshold, places, seen, detector.threshold):
         click.echo(line)
     return entry
-
-
-def _load(settings: Settings, stream: StreamSettings, detectors: dict[tuple[Path, int | None], Detector]) -> Detector:
-    if stream.model is None:
-        raise ConfigError("no model; give the path of a detector.onnx, or set AAE_DETECT_MODEL")
-    key = stream.model, stream.source.camera.bits
-    if key not in detectors:
-        detectors[key] = Detector.load(
-            stream.model,
-            settings.provider,
-            settings.threads,
-            bits=stream.source.camera.bits,
-            provider_options=settings.provider_options,
-        )
-        for warning in detectors[key].warnings:
-            click.echo(f"warning: {warning}", err=True)
-    return detectors[key]
-
-
-def _connect(source: FrameSource) -> None:
-    if isinstance(source, WatchedCamera):
-        source.connect()
-        for note in source.notes:
-            click.echo(f"warning: {source.name}: {note}", err=True)
 
 
 def _collect(

@@ -11,14 +11,13 @@ from pathlib import Path
 import click
 
 from aae_detect._opencv import cv2
-from aae_detect.camera.watched import WatchedCamera
+from aae_detect.camera.opening import connect, open_asked
 from aae_detect.capture.hints import Hints
 from aae_detect.errors import ConfigError, FrameError, SourceError
 from aae_detect.feed import Feed, FileFeed, LiveFeed
 from aae_detect.frame_statistics import measure_frame
-from aae_detect.frames import Frame, FrameSource, Pixels, Signal
+from aae_detect.frames import Frame, Pixels, Signal
 from aae_detect.preprocess import prepare
-from aae_detect.source_settings import open_with
 from aae_detect.stop_signals import stop_on_signals
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.whole_file import replace_file
@@ -48,15 +47,8 @@ def run(stream: StreamSettings, out: Path, count: int, keep_alike: bool) -> int:
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be made: {error.strerror}") from error
     asked = stream.source
-    source: FrameSource = WatchedCamera(asked) if asked.live else open_with(asked)
-    if isinstance(source, WatchedCamera):
-        try:
-            source.connect()
-        except BaseException:
-            source.close()
-            raise
-        for note in source.notes:
-            _say(f"warning: {source.name}: {note}")
+    source = open_asked(asked)
+    connect(source, _say)
     changed, stop = threading.Condition(), threading.Event()
     feed: Feed = LiveFeed(source, changed) if source.live else FileFeed(source)
     tally = _Tally()

@@ -62,11 +62,9 @@ class Decider:
         detection = judged.detection
         if detection is None:
             return Verdict.UNKNOWN
-        threshold = detection.threshold
-        if self._state is Verdict.NG and self._rules.per == "frame":
-            threshold -= self._rules.hysteresis * abs(threshold)
-            if detection.score > threshold and detection.verdict is not Verdict.UNKNOWN:
-                return Verdict.NG
+        if self._state is Verdict.NG and detection.verdict is Verdict.OK:
+            lower = detection.threshold - self._rules.hysteresis * abs(detection.threshold)
+            return Verdict.NG if detection.score > lower else Verdict.OK
         if detection.verdict is Verdict.NG and self._rules.least_area_px:
             large = any(region.area_px >= self._rules.least_area_px for region in detection.regions)
             return Verdict.NG if large else Verdict.OK

@@ -34,7 +34,7 @@ class TriggerLines:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         """Take where lines come from; standard input by default."""
-        self._stream = sys.stdin if stream is None else stream
+        self._stream: TextIO | None = sys.stdin if stream is None else stream
         self._triggers: list[LineTrigger] = []
         self._thread: threading.Thread | None = None
 
@@ -49,6 +49,6 @@ class TriggerLines:
         return trigger
 
     def _read(self) -> None:
-        for line in self._stream:
+        for line in self._stream or ():  # a process may have been started without a standard input
             for trigger in self._triggers:
                 trigger.put(line.strip())

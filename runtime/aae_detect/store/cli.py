@@ -189,7 +189,7 @@ def prune(store: Path, days: float, most: int, gb: float) -> None:
         from aae_detect.store.event_store import EventStore, Retention
 
         with EventStore(store) as opened:
-            gone = opened.prune(Retention(days, most, round(gb * 2**30)))
+            gone = opened.prune(Retention(days, most, round(gb * 2**30)), orphans=True)
         click.echo(f"{gone} events taken out")
 
 

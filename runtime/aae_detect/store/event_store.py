@@ -193,10 +193,13 @@ class EventStore:
         self._database.execute("UPDATE events SET mark = ? WHERE key = ?", (mark, found.key))
         return self.find(found.key)
 
-    def prune(self, retention: Retention) -> int:
-        """Take out what is older or more than is to be kept, and pictures that no event knows; returns how many events.
+    def prune(self, retention: Retention, orphans: bool = False) -> int:
+        """Take out what is older or more than is to be kept; returns how many events. What a person has marked stays.
 
-        Events that a person has marked stay.
+        Args:
+            retention: What is to be kept.
+            orphans: Whether to look for pictures that no event knows, file by file: a kill leaves them, so once after
+                the start is enough.
         """
         oldest_ms = round((time.time() - retention.most_days * 86400) * 1000)
         gone = 0
@@ -208,7 +211,8 @@ class EventStore:
                     "number <= (SELECT number FROM events ORDER BY number DESC LIMIT 1 OFFSET ?)", retention.most_events
                 )
             self._shrink_pictures(retention.most_picture_bytes)
-            self._remove_orphans()
+            if orphans:
+                self._remove_orphans()
         return gone
 
     def close(self) -> None:

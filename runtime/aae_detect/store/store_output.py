@@ -39,7 +39,7 @@ class StoreOutput(Output):
         self._store, self._retention, self._drawer, self._say = store, retention, drawer, say
         self._told_problem = ""
         self._last_unknown = ("", -1e9)
-        self._since_pruned = _PRUNE_EVERY
+        self._since_pruned, self._first_prune = _PRUNE_EVERY, True
         self.dropped = 0
 
     def take(self, judged: Judged) -> bool:
@@ -73,7 +73,8 @@ class StoreOutput(Output):
             self._since_pruned += 1
             if self._since_pruned >= _PRUNE_EVERY:
                 self._since_pruned = 0
-                self._store.prune(self._retention)
+                self._store.prune(self._retention, orphans=self._first_prune)
+                self._first_prune = False
             problem = self._store.problem
         except ConfigError as error:  # verdicts go on, whatever becomes of the disk
             self.dropped += 1
