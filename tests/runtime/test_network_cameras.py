@@ -29,6 +29,8 @@ from aae_detect.source_settings import SourceSettings
 SERVERS = Path(__file__).parents[1] / "servers"
 SYSTEM_PYTHON = "/usr/bin/python3"
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 5.0)
+STEADY_S = 2.5
+"""A camera that is lost sooner after its return waits as if it had never come back."""
 
 
 class Server:
@@ -138,6 +140,7 @@ def test_every_judged_frame_is_new_and_whole_however_often_the_camera_goes(
     judging.start()
     try:
         for cycle in range(cycles):
+            time.sleep(STEADY_S)
             log.wait_for_frames(15)
             went = time.monotonic()
             away_s = luck.uniform(2.2, 3.5)

@@ -24,8 +24,9 @@ _SLOW_INTERVALS = 3
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 5.0)
 """How long to wait before each next try to open; the last one for ever."""
 
-_STEADY_S = 5.0
-"""A camera that lasts so long has recovered: its next loss begins with the first pause again."""
+_STEADY_S = 2.0
+"""A camera that lasts so long has recovered: its next loss begins with the first pause again. One that comes and goes
+faster has the pauses of one that does not open."""
 
 _OPEN_S = (2.0, 12.0)
 """How long opening may take, at least and at most. What it took when it worked says how long is long: a try that hangs
