@@ -13,6 +13,7 @@ Examples:
   aae-export runs/good-1                     writes runs/good-1/export/detector.onnx and its parts
   aae-export runs/good-1 --out /opt/models/bottle
   aae-export runs/good-1 --precision int8    writes detector.int8.onnx beside it, if that costs little
+  aae-export runs/good-1 --sign owner.pem    for devices that run aae-detect --require-signature owner.pub
   aae-export runs/good-1 --budget-ms 5 --threads 2      what holds 5 ms on this machine, at which cost?
   aae-detect --camera 0 --model runs/good-1/export/detector.onnx
 
@@ -54,6 +55,12 @@ NOTHING_HOLDS = 6
     metavar="N",
     help="Threads that --budget-ms may take.  [default: all usable cores]",
 )
+@click.option(
+    "--sign",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Sign each file with this private key (Ed25519, PEM), for devices that run `--require-signature`.",
+)
 @click.pass_context
 def main(
     ctx: click.Context,
@@ -64,6 +71,7 @@ def main(
     force: bool,
     budget_ms: float | None,
     threads: int | None,
+    sign: Path | None,
 ) -> None:
     """Export the trained model in RUN to ONNX.
 
@@ -83,17 +91,19 @@ def main(
     if budget_ms is not None and precision != "fp32":
         raise click.UsageError(f"--budget-ms chooses the precision itself; leave --precision {precision} out")
     with cli_errors():
+        from aae_detect.signature import SigningKey
         from aae_export.budget import Budget
         from aae_export.export import export_run
 
         other = None if precision == "fp32" else precision
         budget = None if budget_ms is None else Budget(budget_ms, threads)
+        key = None if sign is None else SigningKey(sign)
         folder = out if out is not None else run / "export"
-        report = export_run(run, folder, data, other, force, budget)  # type: ignore[arg-type]
+        report = export_run(run, folder, data, other, force, budget, key)  # type: ignore[arg-type]
     click.echo(f"{'graph':<10} {'output':<15} {'batch':>5} {'largest difference':>19}  relative")
     for row in report.differences:
         click.echo(f"{row.graph:<10} {row.output:<15} {row.batch:>5} {row.largest:>19.3g}  {row.largest_relative:.1e}")
-    click.echo(f"all within tolerance; wrote {report.folder}")
+    click.echo(f"all within tolerance; wrote {report.folder}{'' if sign is None else ', signed'}")
     name, options = "detector.onnx", ""
     if (cost := report.cost) is not None:
         name = f"detector.{cost.precision}.onnx"

@@ -27,6 +27,7 @@ from aae_detect.errors import ConfigError
 from aae_detect.golden import decode_golden, encode_golden
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import prepare, to_bgr8
+from aae_detect.signature import SUFFIX, SigningKey
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_detect.threshold import colour_scale
 from aae_export.budget import Budget, Choice, decide
@@ -65,6 +66,7 @@ def export_run(
     precision: Precision | None = None,
     force: bool = False,
     budget: Budget | None = None,
+    key: SigningKey | None = None,
 ) -> ExportReport:
     """Export a run; the folder appears whole, after the parity gate, or not at all.
 
@@ -76,6 +78,7 @@ def export_run(
         precision: Writes `detector.PRECISION.onnx` beside the fp32 one.
         force: Writes it also where it costs too much.
         budget: Makes other precisions, measures them all, and chooses what holds this.
+        key: Signs every ONNX file; each signature lies beside its file.
 
     Raises:
         ConfigError: the run is not finished, or its pictures are gone.
@@ -105,6 +108,9 @@ def export_run(
         report = _report(run, trained, differences, sha256, folder)
         report["other_precision"] = None if cost is None else cost.to_dict()
         report["budget"] = None if choice is None else choice.to_dict()
+        if key is not None:
+            for path in sorted(folder.glob("*.onnx")):
+                key.sign(path)
         (folder / "export.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
@@ -234,4 +240,4 @@ def _holds_foreign_files(out: Path) -> bool:
         *(f"detector.{precision}.onnx" for precision in get_args(Precision)),
         "export.json",
     }
-    return any(path.name not in known for path in out.iterdir())
+    return any(path.name.removesuffix(SUFFIX) not in known for path in out.iterdir())

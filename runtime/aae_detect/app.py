@@ -2,71 +2,36 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aae_detect import __version__
 from aae_detect.camera.opening import connect, open_asked
-from aae_detect.decision.commands import CommandOutput
-from aae_detect.decision.decider import Decider
-from aae_detect.decision.rules import Command
 from aae_detect.demo import DemoCamera
-from aae_detect.demo_tally import DemoTally
 from aae_detect.display import window_problem
-from aae_detect.drawer import Drawer
 from aae_detect.errors import ConfigError
 from aae_detect.frames import FrameSource
-from aae_detect.judged import Output
 from aae_detect.last_words import exit_code, last_words
 from aae_detect.live_stats import StatsScreen, StreamStats
+from aae_detect.log_lines import log_lines
 from aae_detect.loop import Stream, Summary, run_loop
-from aae_detect.outputs import EventOutput, NewsLines, NgOutput, SignalLines, VideoOutput
-from aae_detect.queued_output import QueuedOutput
 from aae_detect.reload import reload_on_sighup
+from aae_detect.run_settings import Settings
+from aae_detect.run_streams import put_together
 from aae_detect.service_notify import ServiceNotify
-from aae_detect.session import AUTO
+from aae_detect.signature import OwnerKey
+from aae_detect.sinks.opening import Sinks, read_asked_sinks
 from aae_detect.stop_signals import stop_on_signals
-from aae_detect.store.event_store import EventStore, Retention
-from aae_detect.store.store_output import StoreOutput, run_event
+from aae_detect.store.event_store import EventStore
+from aae_detect.store.store_output import run_event
 from aae_detect.stream_judges import Judges, Models, load_deciders, load_judges
 from aae_detect.stream_settings import StreamSettings
-from aae_detect.window import KEYS_HELP
-from aae_detect.window_output import EveryFrame, LiveWindow, Newest
-
-_DEFAULT_FPS = 25.0
-"""Of a saved video, where the source does not tell its own."""
-
-_ROOM, _LINES_ROOM = 2, 1000
-"""Frames that may wait for a slow disk: pictures are large, event lines are not."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of `aae-detect`; see its help."""
-
-    streams: tuple[StreamSettings, ...]
-    demo: bool = False
-    provider: str = AUTO
-    provider_options: Mapping[str, str] = field(default_factory=dict)
-    threads: int | Literal["auto"] = 0
-    window: bool = True
-    save_video: Path | None = None
-    jsonl: str | None = None
-    save_ng: Path | None = None
-    store: Path | None = None
-    show_reconstruction: bool = True
-    max_frames: int | None = None
-    stats: bool = False
-    wait: bool = False
-    """Whether to wait for a camera that is not there at the start, as for one that is lost later."""
+from aae_detect.window_output import LiveWindow
 
 
 def run(settings: Settings) -> int:
@@ -75,20 +40,26 @@ def run(settings: Settings) -> int:
     Raises:
         AaeDetectError: before the first frame: a setting, the model or the source cannot be used.
     """
+    say = log_lines(settings.log)
     with ExitStack() as closing:
-        window = settings.window and _can_open_window()
+        sinks = _make_sinks(settings, say)
+        closing.callback(sinks.close)  # last of all: how the run ended is told, too
+        window = settings.window and _can_open_window(say)
         sources = []
         for stream in settings.streams:  # cameras open in processes of their own, while the models load
             sources.append(_open(settings, stream, watched=window))
             closing.callback(sources[-1].close)
         default = demo_model_path() if settings.demo else None
-        make_models = partial(Models, settings.provider, settings.threads, settings.provider_options, default, _say)
+        owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
+        make_models = partial(
+            Models, settings.provider, settings.threads, settings.provider_options, default, say, owner
+        )
         load = partial(load_judges, settings.streams, make_models)
-        judges, deciders = load(), load_deciders(settings.streams)
+        judges, deciders = load(), load_deciders(settings.streams, sinks.link)
         for source in sources:
-            connect(source, _say, settings.wait)
-        store = _open_store(settings, judges, closing)
-        streams, live_window, tally = _put_together(settings, sources, judges, deciders, window, store)
+            connect(source, say, settings.wait)
+        store = _open_store(settings.store, sources, judges, sinks, say, closing)
+        streams, live_window, tally = put_together(settings, sources, judges, deciders, window, store, sinks, say)
         if settings.stats:
             closing.callback(_show_stats(streams).close)
         service = ServiceNotify()
@@ -97,29 +68,48 @@ def run(settings: Settings) -> int:
             summaries = _run(settings, streams, live_window, service)
         service.stopping()
     for line in last_words(streams, summaries):
-        _say(line)
+        say(line)
     if tally is not None:
-        _say(tally.sentence())
-    _say_where(settings)
+        say(tally.sentence())
+    _say_where(settings, say)
     for summary in summaries:
         if summary.failure is not None:
-            _say(f"error: {summary.failure}")
+            say(f"error: {summary.failure}")
     return exit_code(summaries)
 
 
-def _open_store(settings: Settings, judges: Sequence[Judges], closing: ExitStack) -> EventStore | None:
-    """Open the store of events, which notes when the run begins and when it ends."""
-    if settings.store is None:
+def _make_sinks(settings: Settings, say: Callable[[str], None]) -> Sinks:
+    """Read who is told; who is to get every event needs a store."""
+    asked = read_asked_sinks(settings.sinks)
+    if asked.need_store and settings.store is None:
+        raise ConfigError(
+            f"--sinks {settings.sinks} forwards events; add --store DIR, where they wait until they arrive"
+        )
+    return Sinks(asked, say)
+
+
+def _open_store(
+    folder: Path | None,
+    sources: Sequence[FrameSource],
+    judges: Sequence[Judges],
+    sinks: Sinks,
+    say: Callable[[str], None],
+    closing: ExitStack,
+) -> EventStore | None:
+    """Open the store of events, which notes when the run begins and when it ends, and have it forwarded."""
+    names = [source.name for source in sources]
+    if folder is None:
+        sinks.start(None, names)
         return None
-    store = EventStore(settings.store)
-    names = ", ".join(stream.source.shown_name for stream in settings.streams)
+    store = EventStore(folder)
+    sinks.start(store, names)
     models = sorted({of_source.detector.model_sha256 for of_source in judges})
 
     def keep(kind: str, **details: Any) -> None:
         try:
-            store.append(run_event(kind, names, **details))
+            store.append(run_event(kind, ", ".join(names), **details))
         except ConfigError as error:  # a full disk must neither keep a line from starting nor hide how it ended
-            _say(f"warning: {error}")
+            say(f"warning: {error}")
 
     keep("start", models=models, version=__version__)
     closing.callback(store.close)
@@ -132,10 +122,10 @@ def demo_model_path() -> Path:
     return Path(str(files("aae_detect") / "data" / "demo.onnx"))
 
 
-def _can_open_window() -> bool:
+def _can_open_window(say: Callable[[str], None]) -> bool:
     problem = window_problem()
     if problem:
-        _say(f"no window: {problem}")
+        say(f"no window: {problem}")
     return problem is None
 
 
@@ -143,80 +133,6 @@ def _open(settings: Settings, stream: StreamSettings, watched: bool) -> FrameSou
     if settings.demo:
         return DemoCamera(live=watched)  # paced for a person who watches, as fast as it goes for a file
     return open_asked(stream.source)
-
-
-def _put_together(
-    settings: Settings,
-    sources: Sequence[FrameSource],
-    judges: Sequence[Judges],
-    deciders: Sequence[tuple[Decider | None, tuple[Command, ...]]],
-    window: bool,
-    store: EventStore | None,
-) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
-    """Give each source its detector and its outputs."""
-    live = any(source.live for source in sources)
-    events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
-    streams, newest, tally = [], [], None
-    for wanted, source, of_source, (decider, commands) in zip(settings.streams, sources, judges, deciders, strict=True):
-        detector = of_source.detector
-        note = source.name if len(sources) > 1 else ""
-        drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
-        outputs: list[Output] = [SignalLines(_say)] if live else []
-        if isinstance(source, DemoCamera):
-            tally = DemoTally(source)
-            outputs.append(tally)
-        if events is not None:
-            outputs.append(events)
-        if settings.save_video is not None:
-            path = _path_of(settings.save_video, source, len(sources))
-            outputs.append(_queued(VideoOutput(path, source.fps or _DEFAULT_FPS, drawer), live))
-        if settings.save_ng is not None:
-            folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
-            outputs.append(_queued(NgOutput(folder, drawer), live))
-        if store is not None:
-            outputs.append(_queued(StoreOutput(store, Retention(), drawer, _say), live, events_room=_LINES_ROOM))
-        if window and live:
-            newest.append(Newest(drawer))
-            outputs.append(newest[-1])
-        elif window:
-            outputs.append(EveryFrame(f"aae-detect {source.name}", drawer, snapshots=Path.cwd()))
-        height, width = detector.spec.input_hw
-        model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
-        _say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
-        asked = wanted.source
-        outputs.append(NewsLines(_say))
-        if commands:
-            outputs.append(CommandOutput(commands, _say))
-        streams.append(
-            Stream(
-                source,
-                detector,
-                outputs,
-                checks=of_source.checks,
-                bits=asked.camera.bits,
-                every=asked.every,
-                most_fps=asked.most_fps,
-                decider=decider,
-                drift=of_source.drift,
-            )
-        )
-    if window:
-        _say(f"keys: {KEYS_HELP}")
-    title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"
-    return streams, LiveWindow(title, newest, Path.cwd()) if newest else None, tally
-
-
-def _queued(output: Output, live: bool, pictures: bool = True, events_room: int = 0) -> Output:
-    """Keep a slow disk from holding up cameras; files wait for it, because each of their frames counts."""
-    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures, events_room) if live else output
-
-
-def _path_of(path: Path, source: FrameSource, count: int) -> Path:
-    return path if count == 1 else path.with_stem(f"{path.stem}-{_slug(source.name)}")
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "source"
 
 
 def _run(
@@ -268,7 +184,7 @@ def _show_stats(streams: Sequence[Stream]) -> StatsScreen:
     return StatsScreen(figures)
 
 
-def _say_where(settings: Settings) -> None:
+def _say_where(settings: Settings, say: Callable[[str], None]) -> None:
     """Say where to look."""
     for what, path in (
         ("overlay video", settings.save_video),
@@ -277,9 +193,4 @@ def _say_where(settings: Settings) -> None:
         ("store", settings.store),
     ):
         if path is not None and str(path) != "-":
-            _say(f"{what}: {path}")
-
-
-def _say(text: str) -> None:
-    """Print on standard error, because standard output may carry events."""
-    print(text, file=sys.stderr, flush=True)
+            say(f"{what}: {path}")

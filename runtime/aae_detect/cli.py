@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
-from aae_detect.provider_option import provider_option, provider_options_option, threads_option
-from aae_detect.source_options import camera_options, model_of_environment, place_options, read_streams, source_options
+from aae_detect.provider_option import provider_option, provider_options_option, signature_option, threads_option
+from aae_detect.source_options import camera_options, from_environment, place_options, read_streams, source_options
 
 _EPILOG = """\b
 Examples:
@@ -25,6 +26,9 @@ Examples:
   aae-detect --doctor --model detector.onnx                  what this machine has, and whether the model runs on it
 
 \b
+The environment sets options too: AAE_DETECT_SAVE_NG=ng is --save-ng ng. Options win over it, and it over --config.
+
+\b
 Keys in the window: q or Esc quit, space pause, s snapshot, h heat map on/off.
 
 \b
@@ -33,12 +37,13 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 """
 
 
+@from_environment
 @click.command(epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="detector.onnx, from aae-export.  [default: what AAE_DETECT_MODEL names]",
+    help="detector.onnx, from aae-export.",
 )
 @source_options
 @click.option(
@@ -47,6 +52,7 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
 @provider_option
 @provider_options_option
 @threads_option
+@signature_option
 @click.option("--threshold", type=float, help="NG above this score, instead of the model's own threshold.")
 @click.option(
     "--site",
@@ -95,13 +101,26 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     metavar="DIR",
     help="Keep NG, UNKNOWN, decisions, drift and lost cameras with their pictures, safely; see aae-events.",
 )
+@click.option(
+    "--sinks",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="TOML file of who else is told: MQTT, webhooks, Python, Prometheus; see docs/sinks.md.",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option("--stats", is_flag=True, help="Show rates, times and drops while it runs.")
+@click.option(
+    "--log",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What is said on standard error: lines for people (with levels for the journal of systemd), or JSON.",
+)
 @click.option(
     "--check-config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Read a file for --config and all that it names, say what is wrong, and stop; opens no camera.",
+    help="Read a file for --config and all that it names, and --sinks if given; say what is wrong, and stop.",
 )
 @click.option("--doctor", is_flag=True, help="Say what this machine has, check the model if one is given, and stop.")
 @click.version_option(__version__, prog_name="aae-detect")
@@ -114,15 +133,18 @@ def main(
     provider: str,
     provider_options: dict[str, str],
     threads: int | Literal["auto"],
+    require_signature: Path | None,
     no_window: bool,
     save_video: Path | None,
     jsonl: str | None,
     save_ng: Path | None,
     store: Path | None,
+    sinks: Path | None,
     show_reconstruction: bool,
     max_frames: int | None,
     stats: bool,
     wait: bool,
+    log: Literal["text", "json"],
     check_config: Path | None,
     doctor: bool,
     **of_source: Any,
@@ -143,27 +165,39 @@ def main(
         if check_config is not None:
             from aae_detect.config_check import check_config as check
 
-            lines, healthy = check(check_config)
+            lines, healthy = check(check_config, sinks, require_signature)
             click.echo("\n".join(lines), err=not healthy)
             sys.exit(0 if healthy else 2)
-        from aae_detect.app import Settings, run
+        from aae_detect.app import run
+        from aae_detect.run_settings import Settings
 
-        # The demo shows the shipped model, whatever the environment names.
-        named = model or (None if demo else model_of_environment())
+        # The demo shows its own camera and the shipped model, whatever the environment names.
+        if demo:
+            camera = None if _from_environment("camera") else camera
+            sources = () if _from_environment("sources") else sources
+            config = None if _from_environment("config") else config
+            model = None if _from_environment("model") else model
         settings = Settings(
-            streams=read_streams(camera, sources, config, demo, {"model": named, **of_source}),
+            streams=read_streams(camera, sources, config, demo, {"model": model, **of_source}),
             demo=demo,
             provider=provider,
             provider_options=provider_options,
             threads=threads,
+            require_signature=require_signature,
             window=not no_window,
             save_video=save_video,
             jsonl=jsonl,
             save_ng=save_ng,
             store=store,
+            sinks=sinks,
             show_reconstruction=show_reconstruction,
             max_frames=max_frames,
             stats=stats,
+            log=log,
             wait=wait or config is not None,
         )
         sys.exit(run(settings))
+
+
+def _from_environment(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aae_detect.decision.rules import read_rules
 from aae_detect.errors import AaeDetectError
 from aae_detect.frame_mask import read_mask
 from aae_detect.model_file import read_model
+from aae_detect.signature import OwnerKey
+from aae_detect.sinks.opening import Sinks
+from aae_detect.sinks.settings import read_sinks
 from aae_detect.site_file import read_site_entry
 from aae_detect.source_secrets import fill_secrets
+from aae_detect.stream_judges import require_broker
 from aae_detect.stream_settings import StreamSettings, read_config
 
+if TYPE_CHECKING:
+    from aae_detect.sinks.mqtt_link import MqttLink
 
-def check_config(path: Path) -> tuple[list[str], bool]:
+
+def check_config(
+    path: Path, sinks: Path | None = None, require_signature: Path | None = None
+) -> tuple[list[str], bool]:
     """Read a configuration and every file that it names.
+
+    Args:
+        path: Of `--config`.
+        sinks: Of `--sinks`; nothing is connected or sent.
+        require_signature: Of `--require-signature`.
 
     Returns:
         A line for each source, or for each thing that is wrong; and whether all is well.
@@ -23,30 +39,45 @@ def check_config(path: Path) -> tuple[list[str], bool]:
     Raises:
         ConfigError: the file itself is wrong; says in which line.
     """
-    lines, fine = [], True
+    lines, fine, link = [], True, None
+    owner = None if require_signature is None else OwnerKey(require_signature)
+    if sinks is not None:
+        settings = replace(read_sinks(sinks), metrics=None)  # which would listen
+        try:
+            link = Sinks(settings, lambda _text: None).link
+            lines.append(f"{sinks}: fine")
+        except AaeDetectError as error:
+            fine = False
+            lines.append(f"{sinks}: {error}")
     for stream in read_config(path, {}):
-        problems = list(_problems(stream))
+        problems = list(_problems(stream, link, owner))
         fine = fine and not problems
         name = stream.source.shown_name
         lines += [f"{path}: {name}: {problem}" for problem in problems] or [f"{name}: fine"]
     return lines, fine
 
 
-def _problems(stream: StreamSettings) -> Iterator[str]:
+def _problems(stream: StreamSettings, link: MqttLink | None, owner: OwnerKey | None) -> Iterator[str]:
     if stream.model is None:
         yield 'no model; write model = "detector.onnx"'
     checks: list[Callable[[], object]] = [
         lambda: fill_secrets(stream.source.source),
-        lambda: stream.model and read_model(stream.model),
+        lambda: stream.model and read_model(stream.model, owner),
         lambda: _check_site(stream),
         lambda: stream.mask and read_mask(stream.mask),
-        lambda: stream.decide and read_rules(stream.decide),
+        lambda: _check_rules(stream, link),
     ]
     for check in checks:
         try:
             check()
         except AaeDetectError as error:
             yield str(error)
+
+
+def _check_rules(stream: StreamSettings, link: MqttLink | None) -> None:
+    """See that rules can be read, and have a broker where they need one."""
+    if stream.decide is not None:
+        require_broker(stream.decide, read_rules(stream.decide), link)
 
 
 def _check_site(stream: StreamSettings) -> None:

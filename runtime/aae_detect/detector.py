@@ -22,6 +22,7 @@ from aae_detect.model_file import ModelFile, read_model
 from aae_detect.preprocess import BITS, prepare
 from aae_detect.scoring import SILENT, judge, score_map
 from aae_detect.session import AUTO, open_session
+from aae_detect.signature import OwnerKey
 from aae_detect.site_file import SiteEntry
 from aae_detect.site_places import SitePlaces
 from aae_detect.spec import ModelSpec
@@ -66,6 +67,7 @@ class Detector:
         threshold: float | None = None,
         bits: int | None = None,
         provider_options: Mapping[str, str] | None = None,
+        owner: OwnerKey | None = None,
     ) -> Detector:
         """Load a `detector.onnx` and prove that it answers as it was made to.
 
@@ -76,6 +78,7 @@ class Detector:
             threshold: Replaces the model's own threshold.
             bits: Depth that uint16 frames carry, 10, 12 or 16.
             provider_options: Of the provider, by ONNX Runtime's names and as text.
+            owner: Whose signature the file must have; None: nobody's.
 
         Raises:
             ModelError: the file is refused, see `read_model`, or its golden sample does not reproduce.
@@ -84,11 +87,11 @@ class Detector:
         _check_threshold(threshold)
         if bits is not None and bits not in BITS:
             raise ConfigError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
-        model = read_model(Path(path))
+        model = read_model(Path(path), owner)
         if threads == "auto":
             threads = choose_threads(model, provider, provider_options)
         session, loaded, warnings = open_session(model.content, provider, threads, provider_options)
-        _check_signature(session, model)
+        _check_interface(session, model)
         chosen = model.spec.threshold if threshold is None else float(threshold)
         detector = cls(model, session, loaded, chosen, bits)
         detector.threads = threads
@@ -226,7 +229,7 @@ def _check_threshold(threshold: float | None) -> None:
         raise ConfigError(f"threshold is {threshold}, expected a finite number")
 
 
-def _check_signature(session: Any, model: ModelFile) -> None:
+def _check_interface(session: Any, model: ModelFile) -> None:
     """Refuse a graph whose inputs and outputs are not what its description says."""
     height, width = model.spec.input_hw
     found = {port.name: (port.type, list(port.shape[1:])) for port in [*session.get_inputs(), *session.get_outputs()]}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aae_detect.errors import ModelError
+from aae_detect.signature import OwnerKey
 from aae_detect.spec import METADATA_KEY, ModelSpec
 
 MAX_MODEL_BYTES = 512 * 2**20
@@ -41,14 +42,18 @@ class ModelFile:
     spec: ModelSpec
 
 
-def read_model(path: Path) -> ModelFile:
+def read_model(path: Path, owner: OwnerKey | None = None) -> ModelFile:
     """Read and check a detector file.
 
+    Args:
+        path: The file.
+        owner: Whose signature it must have; None: nobody's.
+
     Raises:
-        ModelError: missing, too large, truncated, not ONNX, with external data or custom operators, not made by
-            aae-export, or with a description that this version cannot read.
+        ModelError: missing, too large, not signed, truncated, not ONNX, with external data or custom operators, not
+            made by aae-export, or with a description that this version cannot read.
     """
-    content, metadata = read_onnx(path, "detector.onnx", _HINT)
+    content, metadata = read_onnx(path, "detector.onnx", _HINT, owner)
     if METADATA_KEY not in metadata:
         what = "another file of an export" if PART_KEY in metadata else "an ONNX model, but not one of ours"
         raise ModelError(f"{path} is {what} (no {METADATA_KEY!r} in its metadata), expected detector.onnx; {_HINT}")
@@ -59,13 +64,14 @@ def read_model(path: Path) -> ModelFile:
     return ModelFile(path, content, hashlib.sha256(content).hexdigest(), spec)
 
 
-def read_onnx(path: Path, expected: str, hint: str) -> tuple[bytes, dict[str, str]]:
+def read_onnx(path: Path, expected: str, hint: str, owner: OwnerKey | None = None) -> tuple[bytes, dict[str, str]]:
     """Read any ONNX file of an export and check all that does not depend on which one it is.
 
     Args:
         path: The file.
         expected: How an export names it, for errors.
         hint: What a user without such a file should do.
+        owner: Whose signature it must have; None: nobody's.
 
     Returns:
         Its content and its metadata.
@@ -74,6 +80,8 @@ def read_onnx(path: Path, expected: str, hint: str) -> tuple[bytes, dict[str, st
         ModelError: missing, too large, truncated, not ONNX, with external data or custom operators.
     """
     content = _read_bytes(path, expected, hint)
+    if owner is not None:
+        owner.require(content, path)  # before anything looks into it
     return content, _inspect(content, path, hint)
 
 

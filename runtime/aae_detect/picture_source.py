@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,10 @@ from aae_detect.quiet_opencv import quiet_opencv
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Endings that are taken for pictures in a folder, in lower case."""
+
+
+MAX_BYTES = 2**30
+"""Of a file: 100 megapixels, the most that are decoded, of three colours in 16 bits have 600 million bytes."""
 
 
 class PictureSource(FrameSource):
@@ -75,6 +80,11 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8] | NDArray[np
         SourceError: the file is missing, empty, cut off, too large or no picture of a supported kind.
     """
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"picture {path} is no file; expected a picture")
+        if status.st_size > MAX_BYTES:
+            raise SourceError(f"picture {path} has {status.st_size} bytes, more than the {MAX_BYTES} that one may have")
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise SourceError(f"picture {path} cannot be read: {error.strerror or error}") from error

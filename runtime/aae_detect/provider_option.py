@@ -1,8 +1,9 @@
-"""Options of the command line that say where a model runs, and by how many threads."""
+"""Options of the command line that say where a model runs, by how many threads, and who must have signed it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -30,6 +31,16 @@ def provider_options_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         callback=_read,
         help="An option of the provider, by ONNX Runtime's name; may be repeated.",
+    )(command)
+
+
+def signature_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--require-signature`, which it gets as a path or None."""
+    return click.option(
+        "--require-signature",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="PUB",
+        help="Refuse models that the owner of this public key (Ed25519, PEM) did not sign by `aae-export --sign`.",
     )(command)
 
 

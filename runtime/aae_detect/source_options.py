@@ -14,6 +14,10 @@ from aae_detect.errors import ConfigError
 if TYPE_CHECKING:
     from aae_detect.stream_settings import StreamSettings
 
+ENVIRONMENT = "AAE_DETECT_"
+
+_ASKED_ONCE = ("demo", "doctor", "check_config", "version", "help")
+
 _OPTIONS = (
     click.option(
         "--camera", type=click.IntRange(min=0), metavar="N", help="Camera by its number; the same as --source N."
@@ -85,14 +89,27 @@ def _with_options(command: Callable[..., Any], options: Sequence[Callable[..., A
 
 def model_of_environment() -> Path | None:
     """Return the model that AAE_DETECT_MODEL names, or None."""
-    named = os.environ.get("AAE_DETECT_MODEL", "")
+    named = os.environ.get(f"{ENVIRONMENT}MODEL", "")
     return Path(named) if named else None
+
+
+def from_environment(command: click.Command) -> click.Command:
+    """Let the environment set every option that says how to run: `--save-ng` by AAE_DETECT_SAVE_NG.
+
+    Options win over it, and it over the file of `--config`. What is asked for once, such as `--doctor`, stays out, and
+    so does an empty variable.
+    """
+    for parameter in command.params:
+        longest = max(parameter.opts, key=len)
+        if isinstance(parameter, click.Option) and parameter.name not in _ASKED_ONCE:
+            parameter.envvar = ENVIRONMENT + longest.lstrip("-").replace("-", "_").upper()
+    return command
 
 
 def read_streams(
     camera: int | None, sources: Sequence[str], config: Path | None, demo: bool, options: dict[str, Any]
 ) -> tuple[StreamSettings, ...]:
-    """Make out what is to be looked at; options hold for each source, and for those of a file that say nothing else.
+    """Make out what is to be looked at; options hold for each source, also for those of a file.
 
     Raises:
         ConfigError: nothing is named, or in two ways; or a value cannot be used.

@@ -25,14 +25,28 @@ def fill_secrets(address: str) -> str:
     return _PLACE.sub(lambda place: quote(_secret(place), safe=""), address)
 
 
+def plain_secret(text: str) -> str:
+    """Put secrets into a text that is no address, as they are.
+
+    Raises:
+        ConfigError: as `fill_secrets`.
+    """
+    return _PLACE.sub(_secret, text)
+
+
+def hide_secrets(text: str) -> str:
+    """Put asterisks where secrets go: what is left can be taken apart, and shown."""
+    return _PLACE.sub("***", text)
+
+
 def _secret(place: re.Match[str]) -> str:
     name = place["name"]
     if not place["file"]:
         if (value := os.environ.get(name)) is None:
-            raise ConfigError(f"{place[0]} in the source: the environment variable {name} is not set")
+            raise ConfigError(f"{place[0]}: the environment variable {name} is not set")
         return value
     try:
         return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(f"{place[0]} in the source: {name} cannot be read ({reason})") from None
+        raise ConfigError(f"{place[0]}: {name} cannot be read ({reason})") from None

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aae_detect.decision.decider import Decider
-from aae_detect.decision.line_trigger import TriggerLines
-from aae_detect.decision.rules import Command, read_rules
+from aae_detect.decision.line_trigger import LineTrigger, TriggerLines
+from aae_detect.decision.rules import Command, Rules, read_rules
 from aae_detect.detector import Detector
 from aae_detect.drift import DriftWatch
 from aae_detect.errors import ConfigError
 from aae_detect.frame_checks import FrameChecks
 from aae_detect.frame_mask import read_mask
+from aae_detect.signature import OwnerKey
 from aae_detect.site_file import read_site_entry
 from aae_detect.stream_settings import StreamSettings
+
+if TYPE_CHECKING:
+    from aae_detect.sinks.mqtt_link import MqttLink
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Models:
         provider_options: Mapping[str, str],
         default: Path | None,
         say: Callable[[str], None],
+        owner: OwnerKey | None = None,
     ) -> None:
         """Take how models are loaded, as `Detector.load` takes it.
 
@@ -48,7 +53,9 @@ class Models:
             provider_options: Of the provider.
             default: For sources that name none.
             say: Told of what the user should know.
+            owner: Whose signature models must have; None: nobody's.
         """
+        self._owner = owner
         self._provider, self._threads, self._options = provider, threads, provider_options
         self._default, self._say = default, say
         self._loaded: dict[tuple[Path, int | None], Detector] = {}
@@ -67,8 +74,14 @@ class Models:
                 "with `aae-train PICTURES` and `aae-export RUN`, or see the shipped one at work with --demo"
             )
         if (path, bits) not in self._loaded:
-            options = self._options
-            detector = Detector.load(path, self._provider, self._threads, bits=bits, provider_options=options)
+            detector = Detector.load(
+                path,
+                self._provider,
+                self._threads,
+                bits=bits,
+                provider_options=self._options,
+                owner=self._owner,
+            )
             for warning in detector.warnings:
                 self._say(f"warning: {warning}")
             self._loaded[path, bits] = detector
@@ -90,8 +103,14 @@ def load_judges(streams: Sequence[StreamSettings], make_models: Callable[[], Mod
     return [_of_stream(models.of(stream), stream) for stream in streams]
 
 
-def load_deciders(streams: Sequence[StreamSettings]) -> list[tuple[Decider | None, tuple[Command, ...]]]:
+def load_deciders(
+    streams: Sequence[StreamSettings], link: MqttLink | None = None
+) -> list[tuple[Decider | None, tuple[Command, ...]]]:
     """Read the rules of each source; return who decides, where somebody does, and what is run then.
+
+    Args:
+        streams: What was asked for.
+        link: Where triggers by MQTT come from, not yet started; None without a broker.
 
     Raises:
         ConfigError: a file of rules cannot be used.
@@ -102,10 +121,32 @@ def load_deciders(streams: Sequence[StreamSettings]) -> list[tuple[Decider | Non
         commands: tuple[Command, ...] = ()
         if stream.decide is not None:
             rules = read_rules(stream.decide)
-            decider = Decider(rules, triggers.subscribe() if rules.per == "trigger" else None)
+            decider = Decider(rules, _trigger(stream.decide, rules, triggers, link))
             commands = rules.commands
         found.append((decider, commands))
     return found
+
+
+def require_broker(file: Path, rules: Rules, link: MqttLink | None) -> None:
+    """See that there is a broker where rules name a topic.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if rules.mqtt_topic and link is None:
+        raise ConfigError(f"{file}: mqtt_topic needs a broker; add --sinks FILE with [mqtt] in it")
+
+
+def _trigger(file: Path, rules: Rules, lines: TriggerLines, link: MqttLink | None) -> LineTrigger | None:
+    """Find who says when a part is there: messages on a topic if one is named, else lines."""
+    require_broker(file, rules, link)
+    if rules.per != "trigger":
+        return None
+    if link is None or not rules.mqtt_topic:
+        return lines.subscribe()
+    trigger = LineTrigger()
+    link.listen(rules.mqtt_topic, trigger.put)
+    return trigger
 
 
 def _of_stream(detector: Detector, stream: StreamSettings) -> Judges:

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aae_detect.camera_source import CameraOptions
+from aae_detect.checked_toml import read_toml
 from aae_detect.errors import ConfigError
 from aae_detect.frame_view import FrameView
 from aae_detect.source_settings import SourceSettings
@@ -83,18 +83,12 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[StreamSettings,
 
     Args:
         path: The file.
-        options: What holds where the file says nothing, by the names in `KEYS`.
+        options: What holds for each source, whatever the file says, by the names in `KEYS`; None: not given.
 
     Raises:
         ConfigError: it cannot be read or holds something else; says in which line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
+    document, text = read_toml(path, "sources")
     defaults, sources = document.pop("defaults", {}), document.pop("source", [])
     if document or not isinstance(sources, list) or not isinstance(defaults, dict):
         name = next(iter(document), "source")
@@ -103,13 +97,14 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[StreamSettings,
         )
     if not sources:
         raise ConfigError(f'{path} names no source; write [[source]] and under it source = "rtsp://..."')
+    given = {name: value for name, value in options.items() if value is not None}
     streams = []
     for number, values in enumerate(sources):
         try:
             written = {**defaults, **values}
             for name in (name for name in _FILES if name in written):  # they lie beside this file
                 written[name] = str(path.parent / _read(name, written[name]))
-            streams.append(read_stream({**options, **written}))
+            streams.append(read_stream({**written, **given}))
         except ConfigError as error:
             name = str(error).partition(":")[0]
             raise ConfigError(f"{path}:{_line(text, name, number)}: {error}") from error

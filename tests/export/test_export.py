@@ -14,6 +14,7 @@ from torch import nn
 
 from aae_detect import ConfigError, Detector, ModelError, ModelSpec
 from aae_detect.picture_source import read_picture
+from aae_detect.signature import OwnerKey
 from aae_detect.spec import METADATA_KEY
 from aae_export.export import export_run
 from aae_export.onnx_file import OPSET, write_onnx
@@ -279,3 +280,23 @@ def test_a_code_is_not_laid_flat_and_back_on_its_way(small_export: Path) -> None
     assert maker[first.input[0]].op_type == "Conv"
     # The parts end and begin with codes that are flat, so theirs stay.
     assert "Reshape" in {node.op_type for node in onnx.load(small_export / "encoder.onnx").graph.node}
+
+
+def test_every_file_of_an_export_is_signed_when_asked_for(small_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="needs the sign extra")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key, private, public, out = Ed25519PrivateKey.generate(), tmp_path / "a.pem", tmp_path / "a.pub", tmp_path / "out"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    for _ in range(2):  # an export that is there is replaced, its signatures too
+        command = [sys.executable, "-m", "aae_export.cli", str(small_run), "--out", str(out), "--sign", str(private)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+        assert f"wrote {out}, signed" in result.stdout
+        assert {path.name for path in out.glob("*.sig")} == {f"{path.name}.sig" for path in out.glob("*.onnx")}
+        Detector.load(out / "detector.onnx", owner=OwnerKey(public))
+    command[-1] = str(public)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2 and "is no private key in PEM" in result.stderr

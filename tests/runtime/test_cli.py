@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from aae_detect.app import demo_model_path
+from aae_detect.log_lines import log_lines
 
 GRAY = np.full((64, 96, 3), 127, np.uint8)
 
@@ -136,3 +137,43 @@ def test_help_names_exit_codes_and_keys() -> None:
     text = run("--help").stdout
     assert "Exit codes" in text
     assert "Keys in the window" in text
+
+
+def test_the_environment_sets_options_and_options_win_over_it(parts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    environment = {
+        "AAE_DETECT_MODEL": str(tiny_model),
+        "AAE_DETECT_SOURCE": str(parts / "1.png"),
+        "AAE_DETECT_NO_WINDOW": "1",
+        "AAE_DETECT_THRESHOLD": "1e9",
+        "AAE_DETECT_JSONL": str(tmp_path / "events.jsonl"),
+    }
+    assert run(env=environment).returncode == 0
+    event = json.loads((tmp_path / "events.jsonl").read_text())
+    assert (event["verdict"], event["threshold"]) == ("OK", 1e9)
+    assert run("--threshold", -1, env=environment).returncode == 3
+    config = tmp_path / "line.toml"
+    config.write_text(f'[[source]]\nsource = "{parts / "1.png"}"\nthreshold = -1\nmodel = "none.onnx"\n')
+    configured = {**environment, "AAE_DETECT_SOURCE": "", "AAE_DETECT_CONFIG": str(config)}
+    assert run(env=configured).returncode == 0
+    demo = run("--demo", "--max-frames", 2, env=environment)
+    assert "demo camera" in demo.stderr
+    wrong = run(env={**environment, "AAE_DETECT_THRESHOLD": "high"})
+    assert wrong.returncode == 2 and "'--threshold'" in wrong.stderr
+
+
+def test_what_is_said_is_for_people_for_programs_or_for_the_journal(
+    parts: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--source", parts / "1.png", "--model", tiny_model, "--no-window", "--max-frames", 1)
+    lines = [json.loads(line) for line in run(*arguments, "--log", "json").stderr.splitlines()]
+    assert all(set(line) == {"time", "level", "message"} for line in lines)
+    assert {line["level"] for line in lines} == {"info"}
+    assert any("NG above" in line["message"] for line in lines)
+    log_lines("json")("warning: the disk is full: no room")
+    found = json.loads(capfd.readouterr().err)
+    assert (found["level"], found["message"]) == ("warning", "the disk is full: no room")
+    status = os.fstat(sys.stderr.fileno())
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    for text in ("warning: dark", "error: gone", "line 1: back"):
+        log_lines("text")(text)
+    assert capfd.readouterr().err == "<4>warning: dark\n<3>error: gone\n<6>line 1: back\n"

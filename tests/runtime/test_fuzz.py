@@ -23,6 +23,7 @@ from aae_detect.frame_mask import read_mask, write_polygons
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frame_statistics import measure_frame
 from aae_detect.model_file import read_model
+from aae_detect.sinks.settings import read_sinks
 from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
 from aae_detect.site_places import fit_places
 from aae_detect.source_settings import SourceSettings
@@ -111,12 +112,14 @@ def site_document(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_what_nobody_bent_is_taken(site_document: Any, tiny_model: Path, tmp_path: Path) -> None:
     """Or all of the fuzzing would look at refusals only."""
     files = {"site.json": json.dumps(site_document), "mask.json": json.dumps(MASK), "r.toml": RULES, "c.toml": CONFIG}
+    files["s.toml"] = SINKS
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert len(read_site(tmp_path / "site.json").entries) == 1
     assert read_mask(tmp_path / "mask.json").polygons is not None
     assert read_rules(tmp_path / "r.toml").commands
     assert len(read_config(tmp_path / "c.toml", {})) == 1
+    assert read_sinks(tmp_path / "s.toml").webhooks
     assert read_model(tiny_model).spec.map_hw == (16, 16)
 
 
@@ -171,6 +174,25 @@ RULES = (
 CONFIG = '[defaults]\nmodel = "m.onnx"\n[[source]]\nname = "a"\nsource = "0"\nfps = 30\ncrop = "1,2,3,4"\nrotate = 90\n'
 
 
+SINKS = """
+[mqtt]
+url = "mqtts://line1:${MQTT_PASSWORD}@broker.factory:8884"
+topic = "factory/line1"
+home_assistant = "homeassistant"
+
+[[webhook]]
+url = "https://erp.factory/hooks"
+secret = "${HOOK}"
+types = ["frame", "decision"]
+timeout_s = 3
+
+[[python]]
+call = "tell.py:on_event"
+
+[metrics]
+listen = "127.0.0.1:9464"
+"""
+
 PIECES = ["nan", "inf", "1e400", "9" * 400, "true", "[]", "{}", '""', "\n", "[["]
 
 
@@ -192,6 +214,18 @@ def test_rules(data: st.DataObject, tmp_path: Path) -> None:
         assert rules.per == "part" or rules.ng_frames <= rules.of_frames
         assert all(command.run for command in rules.commands)
         assert Decider(rules).finish() == []
+
+
+@FUZZED
+@given(data=st.data())
+def test_sinks(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "sinks.toml"
+    path.write_text(bent_text(SINKS, data), encoding="utf-8", errors="surrogatepass")
+    sinks = read_or_refuse(ConfigError, lambda: read_sinks(path))
+    if sinks is not None:
+        assert sinks.mqtt is None or sinks.mqtt.topic
+        assert all(hook.name for hook in sinks.webhooks)
+        assert sinks.metrics is None or 0 <= sinks.metrics.address[1] <= 65535
 
 
 @FUZZED

@@ -50,8 +50,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_file_says_all_that_options_say(tmp_path):
-    first, second = read_config(write(tmp_path, EVERYTHING), {"threshold": 9.0})
-    assert (first.source.name, first.source.lost_after_s, first.threshold) == ("line 1", 3, 9.0)
+    first, second = read_config(write(tmp_path, EVERYTHING), {"threshold": None})
+    assert (first.source.name, first.source.lost_after_s, first.threshold) == ("line 1", 3, None)
     assert first.model == tmp_path / "models" / "detector.onnx"
     assert second.model == Path("/other.onnx")
     assert second.threshold == 4.5
@@ -69,6 +69,11 @@ def test_a_file_says_all_that_options_say(tmp_path):
     )
     used = {line.partition(" =")[0] for line in EVERYTHING.splitlines() if " = " in line}
     assert used == set(KEYS), "the example shows every key"
+
+
+def test_options_win_over_the_file(tmp_path):
+    for stream in read_config(write(tmp_path, EVERYTHING), {"threshold": 9.0, "model": "mine.onnx", "crop": None}):
+        assert (stream.threshold, stream.model) == (9.0, Path("mine.onnx"))
 
 
 def test_settings_survive_their_way_to_the_capture_process(tmp_path):

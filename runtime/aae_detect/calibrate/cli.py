@@ -10,7 +10,7 @@ import click
 
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
-from aae_detect.provider_option import provider_option, provider_options_option, threads_option
+from aae_detect.provider_option import provider_option, provider_options_option, signature_option, threads_option
 from aae_detect.source_options import camera_options, model_of_environment, place_options, read_streams, source_options
 
 _EPILOG = """\b
@@ -59,6 +59,7 @@ Ctrl-C, nothing written; 1 anything else.
 @provider_option
 @provider_options_option
 @threads_option
+@signature_option
 @click.version_option(__version__, prog_name="aae-calibrate")
 def main(
     model: Path | None,
@@ -72,6 +73,7 @@ def main(
     provider: str,
     provider_options: dict[str, str],
     threads: int | Literal["auto"],
+    require_signature: Path | None,
     **of_source: Any,
 ) -> None:
     """Set a model's threshold for one camera and its light, from good parts in front of it.
@@ -94,6 +96,7 @@ def main(
             provider=provider,
             provider_options=provider_options,
             threads=threads,
+            require_signature=require_signature,
         )
         sys.exit(run(settings))
 

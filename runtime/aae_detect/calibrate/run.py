@@ -21,6 +21,7 @@ from aae_detect.frame_mask import read_mask
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frames import FrameSource
 from aae_detect.session import AUTO
+from aae_detect.signature import OwnerKey
 from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
 from aae_detect.site_places import SitePlaces
 from aae_detect.source_settings import SourceSettings
@@ -48,6 +49,7 @@ class Settings:
     provider: str = AUTO
     provider_options: Mapping[str, str] = field(default_factory=dict)
     threads: int | Literal["auto"] = 0
+    require_signature: Path | None = None
 
 
 def run(settings: Settings) -> int:
@@ -61,7 +63,8 @@ def run(settings: Settings) -> int:
     if settings.camera_name is not None and len(settings.streams) > 1:
         raise ConfigError(f"--for names one camera, and {len(settings.streams)} sources are given; leave it out")
     site = read_site(settings.out) if settings.out.exists() else SiteFile(())
-    models = Models(settings.provider, settings.threads, settings.provider_options, None, _say)
+    owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
+    models = Models(settings.provider, settings.threads, settings.provider_options, None, _say, owner)
     stop = threading.Event()
     with stop_on_signals(stop):
         for stream in settings.streams:

@@ -1,7 +1,8 @@
 """What the line is told, and when: one TOML file.
 
 [decide]
-per = "frame"              # or "part": found by what changes in the picture; or "trigger": a line on standard input
+per = "frame"              # or "part": found by what changes in the picture; or "trigger": a line on standard input,
+# mqtt_topic = "line1/part"  # or a message on this topic, by the broker of --sinks
 ng_frames = 2              # NG as soon as so many ...
 of_frames = 3              # ... of the last so many frames are NG; of a part, or after a trigger, of its frames
 hysteresis = 0.1           # while NG, a frame counts as NG down to a tenth below the threshold
@@ -17,19 +18,17 @@ on = ["NG"]                # of OK, NG, UNKNOWN; or "stop", "pass"
 from __future__ import annotations
 
 import math
-import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from aae_detect.checked_toml import a_number, a_text, a_whole_number, line_of, read_table, read_toml, texts, wrong
 from aae_detect.errors import ConfigError
 
 Per = Literal["frame", "part", "trigger"]
 Unknown = Literal["stop", "pass"]
 OCCASIONS = ("OK", "NG", "UNKNOWN", "stop", "pass")
 
-MAX_BYTES = 2**20
 _MOST_FRAMES = 10_000
 
 
@@ -49,8 +48,8 @@ class Command:
     def __post_init__(self) -> None:
         if not self.run or not all(self.run):
             raise ValueError("run is empty; expected a program and its arguments as a list of texts")
-        if wrong := [name for name in self.on if name not in OCCASIONS]:
-            raise ValueError(f"on names {wrong[0]!r}; expected some of {', '.join(OCCASIONS)}")
+        if strange := [name for name in self.on if name not in OCCASIONS]:
+            raise ValueError(f"on names {strange[0]!r}; expected some of {', '.join(OCCASIONS)}")
         if not 0 < self.timeout_s <= 3600:
             raise ValueError(f"timeout_s is {self.timeout_s}; expected above 0, up to 3600")
 
@@ -78,6 +77,9 @@ class Rules:
     timeout_s: float = 2.0
     """How long the frames after a trigger are waited for."""
 
+    mqtt_topic: str = ""
+    """Messages on it are triggers, and their text names the part; empty: lines on standard input are."""
+
     commands: tuple[Command, ...] = ()
 
     def __post_init__(self) -> None:
@@ -91,6 +93,8 @@ class Rules:
             ("cooldown_s", 0 <= self.cooldown_s <= 86400, "expected 0 to 86400"),
             ("part_share", 0 < self.part_share < 1, "expected above 0, below 1"),
             ("timeout_s", 0 < self.timeout_s <= 3600, "expected above 0, up to 3600"),
+            ("mqtt_topic", not set(self.mqtt_topic) & set("+#\0"), "expected one topic, without + and #"),
+            ("mqtt_topic", not self.mqtt_topic or self.per == "trigger", 'expected with per = "trigger" only'),
         )
         for name, fine, expected in checks:
             if not fine or (isinstance(value := getattr(self, name), float) and not math.isfinite(value)):
@@ -103,86 +107,34 @@ def read_rules(path: Path) -> Rules:
     Raises:
         ConfigError: it cannot be read or holds something else; says in which line.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes; this is no file of rules")
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
+    document, text = read_toml(path, "rules")
     decide, commands = document.pop("decide", {}), document.pop("command", [])
     if document or not isinstance(decide, dict) or not isinstance(commands, list):
         name = next(iter(document), "decide")
-        raise ConfigError(f"{path}:{_line(text, name)}: {name} is not expected; expected [decide] and [[command]]")
+        raise ConfigError(f"{path}:{line_of(text, name)}: {name} is not expected; expected [decide] and [[command]]")
     try:
         made = []
         for number, values in enumerate(commands):
             name = f"command {number + 1}"
-            found = _checked(values, _COMMAND, name)
+            found = read_table(values, _COMMAND, name)
             if "run" not in found:
                 raise ValueError(f"command: {name} has no run; expected a program and its arguments")
             made.append(Command(**found))
-        return Rules(**_checked(decide, _DECIDE, "decide"), commands=tuple(made))
+        return Rules(**read_table(decide, _DECIDE, "decide"), commands=tuple(made))
     except ValueError as error:
-        name = str(error).partition(":")[0].partition(" ")[0]
-        raise ConfigError(f"{path}:{_line(text, name)}: {error}") from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError("a whole number")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
-        raise TypeError("a number")
-    return float(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise TypeError("a list of texts")
-    return tuple(value)
+        raise wrong(path, text, error) from error
 
 
 _DECIDE = {
-    "per": _text,
-    "ng_frames": _whole,
-    "of_frames": _whole,
-    "hysteresis": _number,
-    "least_area_px": _whole,
-    "cooldown_s": _number,
-    "unknown": _text,
-    "part_share": _number,
-    "timeout_s": _number,
+    "per": a_text,
+    "ng_frames": a_whole_number,
+    "of_frames": a_whole_number,
+    "hysteresis": a_number,
+    "least_area_px": a_whole_number,
+    "cooldown_s": a_number,
+    "unknown": a_text,
+    "part_share": a_number,
+    "timeout_s": a_number,
+    "mqtt_topic": a_text,
 }
-_COMMAND = {"run": _texts, "on": _texts, "timeout_s": _number}
-
-
-def _checked(values: Any, kinds: dict[str, Any], where: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise ValueError(f"{where}: expected a table")
-    found = {}
-    for name, value in values.items():
-        if name not in kinds:
-            raise ValueError(f"{name}: unknown in {where}; expected one of {', '.join(kinds)}")
-        try:
-            found[name] = kinds[name](value)
-        except TypeError as error:
-            raise ValueError(f"{name}: {value!r:.60}; expected {error}") from error
-    return found
-
-
-def _line(text: str, name: str) -> int:
-    """Find where a name stands first; 1 where it does not."""
-    named = re.compile(rf"\s*\[*\s*{re.escape(name)}\s*[\]=.]")
-    return next((number for number, line in enumerate(text.splitlines(), start=1) if named.match(line)), 1)
+_COMMAND = {"run": texts, "on": texts, "timeout_s": a_number}

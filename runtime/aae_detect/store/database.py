@@ -25,6 +25,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX events_by_time ON events (at_ms)",
     ),
+    # How far each sink has got: the number of the last event that arrived there.
+    ("CREATE TABLE cursors (sink TEXT PRIMARY KEY, number INTEGER NOT NULL)",),
 )
 """What leads from each version of the tables to the next; never changed once released, only added to."""
 

@@ -62,6 +62,14 @@ class Retention:
     most_picture_bytes: int = 20 * 2**30
 
 
+class DamagedEventError(ConfigError):
+    """An event that cannot be read; the others can."""
+
+    def __init__(self, folder: Path, number: int, why: str) -> None:
+        super().__init__(f"{folder}: event {number} is damaged ({why})")
+        self.number = number
+
+
 class EventStore:
     """One store; one process writes, any may read."""
 
@@ -78,6 +86,7 @@ class EventStore:
         self._least_free = least_free_bytes
         self._free_looked_s, self._has_room = -1e9, True
         self._lock = threading.Lock()
+        self._committed = threading.Condition()
         if read_only:
             if not (folder / DATABASE).is_file():
                 raise ConfigError(f"{folder} holds no {DATABASE}; give the folder that `aae-detect --store` wrote to")
@@ -127,7 +136,14 @@ class EventStore:
                     self._insert(row)
                 except sqlite3.Error as error:
                     raise ConfigError(f"{self.folder}: an event cannot be written ({error}); make room") from error
+        with self._committed:
+            self._committed.notify_all()
         return key
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something is committed through this object, or for so long."""
+        with self._committed:
+            self._committed.wait(timeout_s)
 
     def events(
         self,
@@ -172,6 +188,10 @@ class EventStore:
         )
         for number, key, body, pictures, marked in self._database.execute(statement, (*parameters, limit)):
             yield self._stored(number, key, body, pictures, marked)
+
+    def count(self, after: int = 0) -> int:
+        """Count the events with a higher number."""
+        return int(self._database.execute("SELECT COUNT(*) FROM events WHERE number > ?", (after,)).fetchone()[0])
 
     def find(self, key: str) -> StoredEvent:
         """Return the one event whose key begins so.
@@ -236,9 +256,9 @@ class EventStore:
         try:
             event, names = json.loads(body), json.loads(pictures)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"{self.folder}: event {number} is damaged ({error})") from error
+            raise DamagedEventError(self.folder, number, str(error)) from error
         if not isinstance(event, dict) or not isinstance(names, dict) or not all(map(_is_text, names.values())):
-            raise ConfigError(f"{self.folder}: event {number} is damaged; it is no event of this store")
+            raise DamagedEventError(self.folder, number, "it is no event of this store")
         return StoredEvent(number, str(key), event, self._paths(names), str(mark))
 
     def _paths(self, names: Mapping[str, str]) -> dict[str, Path]:

@@ -1,0 +1,103 @@
+"""TOML that people write, every value checked: what is wrong is said with its line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aae_detect.errors import ConfigError
+
+MAX_BYTES = 2**20
+
+Kinds = Mapping[str, Callable[[Any], Any]]
+"""How each value of a table is read: raises TypeError with what is expected."""
+
+
+def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
+    """Read a file; returns what it holds, and its text.
+
+    Args:
+        path: The file.
+        what: What it is a file of, for errors.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, or is no TOML.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes; this is no file of {what}")
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def read_table(values: Any, kinds: Kinds, where: str) -> dict[str, Any]:
+    """Read the values of a table.
+
+    Raises:
+        ValueError: a name that is unknown, or a value of the wrong kind; begins with the name, and a colon.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected a table")
+    found = {}
+    for name, value in values.items():
+        if name not in kinds:
+            raise ValueError(f"{name}: unknown in {where}; expected one of {', '.join(kinds)}")
+        try:
+            found[name] = kinds[name](value)
+        except TypeError as error:
+            raise ValueError(f"{name}: {value!r:.60}; expected {error}") from error
+    return found
+
+
+def wrong(path: Path, text: str, error: ValueError) -> ConfigError:
+    """Make the error that says in which line of a file the name stands with which a message of ours begins."""
+    name = str(error).partition(":")[0].partition(" ")[0]
+    return ConfigError(f"{path}:{line_of(text, name)}: {error}")
+
+
+def line_of(text: str, name: str) -> int:
+    """Find where a name stands first; 1 where it does not."""
+    named = re.compile(rf"\s*\[*\s*{re.escape(name)}\s*[\]=.]")
+    return next((number for number, line in enumerate(text.splitlines(), start=1) if named.match(line)), 1)
+
+
+def a_text(value: Any) -> str:
+    """Read a text."""
+    if not isinstance(value, str):
+        raise TypeError("a text")
+    return value
+
+
+def a_whole_number(value: Any) -> int:
+    """Read a whole number."""
+    if type(value) is not int:
+        raise TypeError("a whole number")
+    return value
+
+
+def a_number(value: Any) -> float:
+    """Read a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        raise TypeError("a number")
+    return float(value)
+
+
+def a_truth(value: Any) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise TypeError("true or false")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Read a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError("a list of texts")
+    return tuple(value)

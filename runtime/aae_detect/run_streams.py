@@ -1,0 +1,109 @@
+"""The streams of a run: each source with its detector and with all who hear of its frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aae_detect.decision.commands import CommandOutput
+from aae_detect.decision.decider import Decider
+from aae_detect.decision.rules import Command
+from aae_detect.demo import DemoCamera
+from aae_detect.demo_tally import DemoTally
+from aae_detect.drawer import Drawer
+from aae_detect.frames import FrameSource
+from aae_detect.judged import Output
+from aae_detect.loop import Stream
+from aae_detect.outputs import EventOutput, NewsLines, NgOutput, SignalLines, VideoOutput
+from aae_detect.queued_output import QueuedOutput
+from aae_detect.run_settings import Settings
+from aae_detect.sinks.opening import Sinks
+from aae_detect.store.event_store import EventStore, Retention
+from aae_detect.store.store_output import StoreOutput
+from aae_detect.stream_judges import Judges
+from aae_detect.window import KEYS_HELP
+from aae_detect.window_output import EveryFrame, LiveWindow, Newest
+
+_DEFAULT_FPS = 25.0
+"""Of a saved video, where the source does not tell its own."""
+
+_ROOM, _LINES_ROOM = 2, 1000
+"""Frames that may wait for a slow disk: pictures are large, event lines are not."""
+
+
+def put_together(
+    settings: Settings,
+    sources: Sequence[FrameSource],
+    judges: Sequence[Judges],
+    deciders: Sequence[tuple[Decider | None, tuple[Command, ...]]],
+    window: bool,
+    store: EventStore | None,
+    sinks: Sinks,
+    say: Callable[[str], None],
+) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
+    """Give each source its detector and its outputs; also the window for live ones, and who tallies the demo."""
+    live = any(source.live for source in sources)
+    events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
+    streams, newest, tally = [], [], None
+    for wanted, source, of_source, (decider, commands) in zip(settings.streams, sources, judges, deciders, strict=True):
+        detector = of_source.detector
+        note = source.name if len(sources) > 1 else ""
+        drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
+        outputs: list[Output] = [SignalLines(say)] if live else []
+        if isinstance(source, DemoCamera):
+            tally = DemoTally(source)
+            outputs.append(tally)
+        if events is not None:
+            outputs.append(events)
+        if settings.save_video is not None:
+            path = _path_of(settings.save_video, source, len(sources))
+            outputs.append(_queued(VideoOutput(path, source.fps or _DEFAULT_FPS, drawer), live))
+        if settings.save_ng is not None:
+            folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
+            outputs.append(_queued(NgOutput(folder, drawer), live))
+        if store is not None:
+            outputs.append(_queued(StoreOutput(store, Retention(), drawer, say), live, events_room=_LINES_ROOM))
+        if window and live:
+            newest.append(Newest(drawer))
+            outputs.append(newest[-1])
+        elif window:
+            outputs.append(EveryFrame(f"aae-detect {source.name}", drawer, snapshots=Path.cwd()))
+        height, width = detector.spec.input_hw
+        model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
+        say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
+        asked = wanted.source
+        outputs.append(NewsLines(say))
+        if commands:
+            outputs.append(CommandOutput(commands, say))
+        outputs += sinks.outputs(source.name, detector, outputs)
+        streams.append(
+            Stream(
+                source,
+                detector,
+                outputs,
+                checks=of_source.checks,
+                bits=asked.camera.bits,
+                every=asked.every,
+                most_fps=asked.most_fps,
+                decider=decider,
+                drift=of_source.drift,
+            )
+        )
+    if window:
+        say(f"keys: {KEYS_HELP}")
+    title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"
+    return streams, LiveWindow(title, newest, Path.cwd()) if newest else None, tally
+
+
+def _queued(output: Output, live: bool, pictures: bool = True, events_room: int = 0) -> Output:
+    """Keep a slow disk from holding up cameras; files wait for it, because each of their frames counts."""
+    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures, events_room) if live else output
+
+
+def _path_of(path: Path, source: FrameSource, count: int) -> Path:
+    return path if count == 1 else path.with_stem(f"{path.stem}-{_slug(source.name)}")
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "source"

@@ -1,0 +1,1 @@
+"""Where events go beyond this machine: MQTT, webhooks, Python, metrics."""

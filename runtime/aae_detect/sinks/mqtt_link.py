@@ -1,0 +1,230 @@
+"""A connection to an MQTT 5 broker that is made again for as long as it takes."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from aae_detect.errors import InstallError
+from aae_detect.sinks.settings import MqttSettings
+from aae_detect.sinks.sink import SinkError
+from aae_detect.sinks.tls import tls_context
+from aae_detect.source_secrets import fill_secrets
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, MQTTMessageInfo
+
+KEEPALIVE_S = 20
+"""After one and a half times of it the broker knows that this client is gone, and publishes its will."""
+
+_ANSWER_S = 5.0
+"""How long a broker may take to answer."""
+
+_PAUSES_S = (0.5, 1.0, 2.0, 5.0)
+_LOOK_S = 0.1
+
+Message = tuple[str, bytes]
+"""Topic and payload."""
+
+
+class MqttLink:
+    """One client, for all who publish or wait for messages; a thread of its own keeps it connected.
+
+    `TOPIC/status` holds `online` while it is, and `offline` when it has gone, by the client's last will.
+    """
+
+    def __init__(self, settings: MqttSettings, say: Callable[[str], None]) -> None:
+        """Take the broker; nothing is connected before `start`.
+
+        Raises:
+            ConfigError: a secret or a certificate cannot be read.
+            InstallError: paho-mqtt is missing.
+        """
+        try:
+            import paho.mqtt.client  # noqa: F401
+        except ImportError as error:
+            raise InstallError("MQTT needs paho-mqtt; install it with `pip install 'aae-detect[mqtt]'`") from error
+        address = urlsplit(fill_secrets(settings.url))
+        self.topic = settings.topic
+        self.name = f"mqtt {address.hostname}"
+        self.problem = "not connected yet"
+        """Why there is no connection; empty where there is one."""
+
+        self.connections = 0
+        """How often it was connected: whoever keeps something in the broker says it again then."""
+
+        self.greetings: list[Message] = []
+        """Retained messages that the broker is told with every connection."""
+
+        self._settings, self._say = settings, say
+        tls = address.scheme == "mqtts"
+        self._host, self._port = address.hostname or "", address.port or (8883 if tls else 1883)
+        self._user = unquote(address.username) if address.username is not None else None
+        self._password = unquote(address.password) if address.password is not None else None
+        self._tls = tls_context(settings.ca, settings.cert, settings.key) if tls else None
+        self._listeners: dict[str, list[Callable[[str], None]]] = {}
+        self._client: Client | None = None
+        self._refused: dict[int, str] = {}
+        self._lost = threading.Event()
+        self._stop = threading.Event()
+        self._told = ""
+        self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
+
+    def listen(self, topic: str, heard: Callable[[str], None]) -> None:
+        """Have a function called with the text of each message on a topic; call it before `start`.
+
+        Retained messages are left out: what they say was said before.
+        """
+        self._listeners.setdefault(topic, []).append(heard)
+
+    def start(self) -> None:
+        """Begin to connect; a broker that is not there is waited for."""
+        self._thread.start()
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> bool:
+        """Publish what only counts now; returns whether there was a connection to do so."""
+        client = self._client
+        if client is None:
+            return False
+        return int(client.publish(topic, payload, qos=1, retain=retain).rc) == 0
+
+    def send(self, messages: Sequence[Message], stop: threading.Event) -> int:
+        """Publish, and wait until the broker has confirmed.
+
+        Args:
+            messages: At least one.
+            stop: Once it is set, not for long.
+
+        Returns:
+            How many it has confirmed, from the first on; at least one.
+
+        Raises:
+            SinkError: none.
+        """
+        client = self._client
+        if client is None:
+            raise SinkError(self.problem)
+        waited = [client.publish(topic, payload, qos=1) for topic, payload in messages]
+        until_s = time.monotonic() + _ANSWER_S * (1 + len(messages) / 10)
+        for arrived, info in enumerate(waited):
+            if problem := self._wait(client, info, until_s, stop):
+                if arrived:
+                    return arrived
+                raise SinkError(problem)
+        return len(messages)
+
+    def close(self) -> None:
+        """Say goodbye, and disconnect."""
+        self._stop.set()
+        self._lost.set()
+        if self._thread.ident is not None:
+            self._thread.join(2 * _ANSWER_S)
+
+    def _wait(self, client: Client, info: MQTTMessageInfo, until_s: float, stop: threading.Event) -> str:
+        """Wait for the answer to one message; returns what went wrong."""
+        while client is self._client:
+            try:
+                info.wait_for_publish(_LOOK_S)
+            except (RuntimeError, ValueError):  # it was lost before it was sent
+                return self.problem or "the connection was lost"
+            if info.is_published():
+                return self._refused.pop(info.mid, "")
+            now = time.monotonic()
+            if now > until_s or (stop.is_set() and now > until_s - _ANSWER_S):
+                return "the broker does not confirm"
+        return self.problem or "the connection was lost"
+
+    def _keep_connected(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            began_s = time.monotonic()
+            self._lost.clear()
+            self.problem = self._connection()
+            if self._stop.is_set():
+                return
+            failures = 0 if time.monotonic() - began_s > 2 * _ANSWER_S else failures + 1
+            if self.problem != self._told:
+                self._told = self.problem
+                self._say(f"warning: {self.name}: {self.problem}; trying again until it is back")
+            self._stop.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+
+    def _connection(self) -> str:
+        """Connect, stay so for as long as it goes, and return why it ended."""
+        client, answered, answers = self._make_client()
+        try:
+            client.connect(self._host, self._port, keepalive=KEEPALIVE_S)
+            client.loop_start()
+            if not answered.wait(_ANSWER_S):
+                return "the broker does not answer"
+            if answers and answers[0]:
+                return answers[0]
+            self.problem = ""
+            self._refused.clear()
+            for topic in self._listeners:
+                client.subscribe(topic, qos=1)
+            for topic, payload in (*self.greetings, (f"{self.topic}/status", b"online")):
+                client.publish(topic, payload, qos=1, retain=True)
+            self._client = client
+            self.connections += 1
+            if self._told:
+                self._told = ""
+                self._say(f"{self.name}: connected")
+            self._lost.wait()
+            return answers[-1] if len(answers) > 1 else ""
+        except OSError as error:
+            return f"cannot be reached ({error.strerror or error})"
+        finally:
+            self._client = None
+            with suppress(OSError, RuntimeError, ValueError):
+                if client.is_connected():
+                    gone = client.publish(f"{self.topic}/status", b"offline", qos=1, retain=True)
+                    gone.wait_for_publish(1.0)
+                    client.disconnect()
+            client.loop_stop()
+
+    def _make_client(self) -> tuple[Client, threading.Event, list[str]]:
+        """Make a client; returns also what is set when the broker has answered, and what it said then and later."""
+        from paho.mqtt.client import Client, MQTTMessage
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id(), protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect_timeout = _ANSWER_S
+        if self._user is not None:
+            client.username_pw_set(self._user, self._password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.will_set(f"{self.topic}/status", b"offline", qos=1, retain=True)
+        answered, answers = threading.Event(), list[str]()
+
+        def connected(_client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+            answers.append(f"the broker refuses: {reason}" if reason.is_failure else "")
+            answered.set()
+
+        def disconnected(_client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+            answers.append(f"the connection was lost ({reason})")
+            answered.set()
+            self._lost.set()
+
+        def published(_client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
+            if reason.is_failure:
+                self._refused[number] = f"the broker refuses a message: {reason}"
+
+        def heard(_client: Client, _data: Any, message: MQTTMessage) -> None:
+            if not message.retain:
+                text = message.payload.decode("utf-8", "replace").strip()
+                for listener in self._listeners.get(message.topic, ()):
+                    listener(text)
+
+        client.on_connect, client.on_disconnect = connected, disconnected
+        client.on_publish, client.on_message = published, heard
+        return client, answered, answers
+
+    def _client_id(self) -> str:
+        own = f"aae-detect-{socket.gethostname()}-{self.topic}"
+        return self._settings.client_id or re.sub(r"[^\w-]+", "-", own)[:60]
