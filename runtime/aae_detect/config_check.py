@@ -85,5 +85,6 @@ def _check_site(stream: StreamSettings) -> None:
     if stream.site is None:
         return
     entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
+    entry.require_mask(None if stream.mask is None else read_mask(stream.mask))
     if stream.model is not None and stream.model.is_file():
         entry.require_model(read_model(stream.model).sha256)

@@ -10,6 +10,7 @@ picture looks where it is not black. Both hold for frames of any size: they are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -81,6 +82,14 @@ class FrameMask:
     polygons: Polygons | None = None
     picture: NDArray[np.uint8] | None = None
     """HxW, 0 where nothing counts; instead of polygons."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what it says, lower-case hex: what was learned with one mask is not for another."""
+        if self.polygons is not None:
+            return hashlib.sha256(self.polygons.to_json().encode()).hexdigest()
+        looked_at = np.zeros((0, 0), bool) if self.picture is None else self.picture > 0
+        return hashlib.sha256(repr(looked_at.shape).encode() + np.packbits(looked_at).tobytes()).hexdigest()
 
     def inside(self, size_hw: tuple[int, int], placement: Placement | None = None) -> NDArray[np.bool_]:
         """Say which pixels count.

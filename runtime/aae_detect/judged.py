@@ -12,6 +12,7 @@ from aae_detect.detection import Detection, Verdict
 from aae_detect.frames import Frame, Signal
 
 if TYPE_CHECKING:
+    from aae_detect.detector import Detector
     from aae_detect.news import News
 
 
@@ -37,6 +38,9 @@ class Judged:
 
     event: dict[str, Any]
     """The frame's JSON line."""
+
+    detector: Detector | None = None
+    """Who judged: another one once a new model was taken."""
 
     @property
     def verdict(self) -> Verdict:

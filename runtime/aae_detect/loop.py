@@ -275,7 +275,8 @@ def _judge(stream: Stream, frame: Frame, fps: float | None) -> Judged:
     ):
         return _unknown(stream, frame, image_bgr, problem, fps)
     age_ms = _age_ms(frame)
-    return Judged(frame, image_bgr, detection, "", fps, age_ms, frame_event(frame, detection, age_ms))
+    event = frame_event(frame, detection, age_ms)
+    return Judged(frame, image_bgr, detection, "", fps, age_ms, event, stream.detector)
 
 
 def _unknown(
@@ -283,7 +284,7 @@ def _unknown(
 ) -> Judged:
     age_ms = _age_ms(frame)
     event = unknown_event(frame, stream.detector.threshold, reason, age_ms)
-    return Judged(frame, image_bgr, None, reason, fps, age_ms, event)
+    return Judged(frame, image_bgr, None, reason, fps, age_ms, event, stream.detector)
 
 
 def _age_ms(frame: Frame) -> float:

@@ -49,7 +49,7 @@ def put_together(
     for wanted, source, of_source, (decider, commands) in zip(settings.streams, sources, judges, deciders, strict=True):
         detector = of_source.detector
         note = source.name if len(sources) > 1 else ""
-        drawer = Drawer(detector.colour_scale, inset=settings.show_reconstruction, note=note, mask=detector.mask)
+        drawer = Drawer(inset=settings.show_reconstruction, note=note)
         outputs: list[Output] = [SignalLines(say)] if live else []
         if isinstance(source, DemoCamera):
             tally = DemoTally(source)

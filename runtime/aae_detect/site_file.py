@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aae_detect.checked_json import read_dataclass
 from aae_detect.errors import ConfigError
+from aae_detect.frame_mask import FrameMask
 from aae_detect.frame_reference import FrameReference
 from aae_detect.spec import Calibration
 from aae_detect.whole_file import write_whole
@@ -54,6 +55,9 @@ class SiteEntry:
     frames: FrameReference
     """What frames look like when all is well."""
 
+    mask_sha256: str = ""
+    """Of the mask that it was calibrated with, see `FrameMask.sha256`; empty: without one."""
+
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold) or not math.isfinite(self.noise_gray):
             raise ValueError(f"threshold {self.threshold} or noise {self.noise_gray} is not a finite number")
@@ -70,6 +74,20 @@ class SiteEntry:
             raise ConfigError(
                 f"the calibration of {self.title} is for a model with SHA-256 {self.model_sha256[:16]}..., this one "
                 f"has {sha256[:16]}...; calibrate again with `aae-calibrate`"
+            )
+
+    def require_mask(self, mask: FrameMask | None) -> None:
+        """Refuse another mask than the one that it was calibrated with: threshold and places would not hold.
+
+        Raises:
+            ConfigError: it is another, or one of the two is none.
+        """
+        if (mask.sha256 if mask is not None else "") != self.mask_sha256:
+            was = "with another mask" if self.mask_sha256 and mask is not None else "with a mask"
+            was = was if self.mask_sha256 else "without a mask"
+            raise ConfigError(
+                f"{self.title} was calibrated {was}; calibrate again with `aae-calibrate`, "
+                f"{'without --mask' if mask is None else 'with the same --mask'}"
             )
 
     @property

@@ -151,11 +151,13 @@ def _trigger(file: Path, rules: Rules, lines: TriggerLines, link: MqttLink | Non
 
 def _of_stream(detector: Detector, stream: StreamSettings) -> Judges:
     checks, drift = FrameChecks(), None
+    mask = None if stream.mask is None else read_mask(stream.mask)
     if stream.site is not None:
         entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
+        entry.require_mask(mask)
         detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
         if detector.good_scores is not None:
             drift = DriftWatch(detector.good_scores, entry.frames, entry.calibration.effective_count)
-    if stream.mask is not None:
-        detector = detector.with_mask(read_mask(stream.mask))
+    if mask is not None:
+        detector = detector.with_mask(mask)
     return Judges(detector.with_threshold(stream.threshold), checks, drift)

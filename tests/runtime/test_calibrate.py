@@ -66,8 +66,9 @@ def test_one_file_holds_several_cameras_and_products(tiny_model: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     assert [entry.title for entry in read_site(site).entries] == [
         "line 1",
-        "line 1, product box",
         "line 2, product lid",
+        "line 1, product box",
+        "line 2, product box",
     ]
     done = run(DETECT, "--config", config, "--no-window")
     assert done.returncode in (0, 3), done.stderr
@@ -124,3 +125,22 @@ def test_a_stop_leaves_everything_as_it_was(tiny_model: Path, tmp_path: Path) ->
     assert process.returncode == 130, said
     assert "nothing was written" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_learned_with_a_mask_holds_with_it_alone(tiny_model: Path, tmp_path: Path) -> None:
+    site, mask, other = tmp_path / "site.json", tmp_path / "mask.json", tmp_path / "other.json"
+    mask.write_text('{"frame": [160, 120], "look": [[[0, 0], [100, 0], [100, 100]]]}')
+    other.write_text('{"frame": [160, 120], "look": [[[0, 0], [100, 0], [100, 110]]]}')
+    source = ("--source", "demo:160x120?frames=12&defects=0")
+    masked = ("--mask", mask)
+    assert run(CALIBRATE, tiny_model, *source, *masked, "--count", "12", "--out", site).returncode == 0
+    detect = (*source, "--model", tiny_model, "--site", site, "--no-window")
+    assert run(DETECT, *detect, *masked).returncode in (0, 3)
+    for given, words in ((("--mask", other), "was calibrated with another mask"), ((), "was calibrated with a mask")):
+        done = run(DETECT, *detect, *given)
+        assert done.returncode == 2
+        assert words in done.stderr
+    assert run(CALIBRATE, tiny_model, *source, "--count", "12", "--out", site).returncode == 0
+    done = run(DETECT, *detect, *masked)
+    assert done.returncode == 2
+    assert "was calibrated without a mask; calibrate again" in done.stderr

@@ -1,10 +1,14 @@
 """What a window over several cameras shows, without a screen."""
 
+from copy import copy
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
+from aae_detect import Detector
 from aae_detect.drawer import Drawer
+from aae_detect.frame_mask import FrameMask, Polygons
 from aae_detect.frames import Frame, Signal
 from aae_detect.judged import Judged
 from aae_detect.mosaic import mosaic
@@ -37,7 +41,7 @@ def test_five_sources_take_three_columns():
 
 def test_a_lost_camera_shows_that_it_is_lost_until_its_next_frame():
     now = datetime.now(UTC)
-    newest = Newest(Drawer((0.0, 1.0)))
+    newest = Newest(Drawer())
     assert newest.draw(newest.newest()) is None
     frame = Frame(flat(90, 480, 640), 0, now, "line 1")
     judged = Judged(frame, frame.image, None, "torn", None, 1.0, {})
@@ -55,6 +59,28 @@ def test_a_lost_camera_shows_that_it_is_lost_until_its_next_frame():
 
 
 def test_a_camera_that_was_never_there_says_so_too():
-    newest = Newest(Drawer((0.0, 1.0)))
+    newest = Newest(Drawer())
     newest.signal(Signal(True, "not there", datetime.now(UTC), "line 1"))
     assert newest.draw(newest.newest()).shape == (480, 640, 3)
+
+
+def test_colours_and_borders_are_those_of_who_judged(tiny_model: Path) -> None:
+    """A window outlives the model that it began with."""
+    drawer, detector = Drawer(), Detector.load(tiny_model, provider="cpu", threads=1)
+    image = np.full((64, 96, 3), 127, np.uint8)
+    image[30:40, 50:60] = 255
+    frame = Frame(image, 0, datetime.now(UTC), "list")
+    other = detector.with_mask(
+        FrameMask(Polygons((96, 64), look=(((0.0, 0.0), (70.0, 0.0), (70.0, 50.0), (0.0, 50.0)),)))
+    )
+    warmer = copy(detector)
+    warmer.colour_scale = (detector.colour_scale[0], detector.colour_scale[0] + 0.1)
+
+    def drawn(by: Detector) -> np.ndarray:
+        detection = by(image)
+        return drawer.draw(Judged(frame, image, detection, "", None, 1.0, {}, by))
+
+    first = drawn(detector)
+    assert not np.array_equal(drawn(other), first), "no border"
+    assert not np.array_equal(drawn(warmer), first), "no other colours"
+    assert np.array_equal(drawn(detector), first)

@@ -109,7 +109,7 @@ def measure_pipeline(
         SourceError: a source does not open, or gives too few frames.
     """
     meters = [Meter(warmup_s) for _ in sources]
-    painters = [Painter(Drawer(detector.colour_scale)) for _ in sources]
+    painters = [Painter(Drawer()) for _ in sources]
     queues = [QueuedOutput(painter, room=2) for painter in painters] if overlay else []
     opened = [open_asked(each) for each in sources]
     streams = []

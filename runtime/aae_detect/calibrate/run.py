@@ -113,6 +113,7 @@ def _calibrate(
         places=places.pack(),
         noise_gray=round(seen.noise_gray, 3),
         frames=fit_reference(seen.statistics, seen.sizes_hw, seen.longest_repeat_s if source.live else 0.0),
+        mask_sha256=detector.mask.sha256 if detector.mask is not None else "",
     )
     for line in _report(entry, threshold, places, seen, detector.threshold):
         click.echo(line)
