@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aae_detect.decision.commands import CommandOutput
 from aae_detect.decision.decider import Decider
-from aae_detect.decision.rules import Command
+from aae_detect.decision.rules import Rules
 from aae_detect.demo import DemoCamera
 from aae_detect.demo_tally import DemoTally
 from aae_detect.drawer import Drawer
@@ -36,7 +36,7 @@ def put_together(
     settings: Settings,
     sources: Sequence[FrameSource],
     judges: Sequence[Judges],
-    deciders: Sequence[tuple[Decider | None, tuple[Command, ...]]],
+    deciders: Sequence[tuple[Decider, Rules] | None],
     window: bool,
     store: EventStore | None,
     sinks: Sinks,
@@ -46,7 +46,7 @@ def put_together(
     live = any(source.live for source in sources)
     events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
     streams, newest, tally = [], [], None
-    for wanted, source, of_source, (decider, commands) in zip(settings.streams, sources, judges, deciders, strict=True):
+    for wanted, source, of_source, decider in zip(settings.streams, sources, judges, deciders, strict=True):
         detector = of_source.detector
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(inset=settings.show_reconstruction, note=note)
@@ -74,8 +74,8 @@ def put_together(
         say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
         outputs.append(NewsLines(say))
-        if commands:
-            outputs.append(CommandOutput(commands, say))
+        if decider is not None:
+            outputs += _line_outputs(decider[1], say)
         outputs += sinks.outputs(source.name, detector, outputs)
         streams.append(
             Stream(
@@ -86,7 +86,7 @@ def put_together(
                 bits=asked.camera.bits,
                 every=asked.every,
                 most_fps=asked.most_fps,
-                decider=decider,
+                decider=None if decider is None else decider[0],
                 drift=of_source.drift,
             )
         )
@@ -94,6 +94,16 @@ def put_together(
         say(f"keys: {KEYS_HELP}")
     title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"
     return streams, LiveWindow(title, newest, Path.cwd()) if newest else None, tally
+
+
+def _line_outputs(rules: Rules, say: Callable[[str], None]) -> list[Output]:
+    """Make who acts on decisions."""
+    made: list[Output] = [CommandOutput(rules.commands, say)] if rules.commands else []
+    if rules.gpio:
+        from aae_detect.decision.gpio import GpioOutput
+
+        made.append(GpioOutput(rules.gpio, say))
+    return made
 
 
 def _queued(output: Output, live: bool, pictures: bool = True, events_room: int = 0) -> Output:

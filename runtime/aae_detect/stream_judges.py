@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aae_detect.decision.decider import Decider
 from aae_detect.decision.line_trigger import LineTrigger, TriggerLines
-from aae_detect.decision.rules import Command, Rules, read_rules
+from aae_detect.decision.rules import Rules, read_rules
 from aae_detect.detector import Detector
 from aae_detect.drift import DriftWatch
 from aae_detect.errors import ConfigError
@@ -105,25 +105,25 @@ def load_judges(streams: Sequence[StreamSettings], make_models: Callable[[], Mod
 
 def load_deciders(
     streams: Sequence[StreamSettings], link: MqttLink | None = None
-) -> list[tuple[Decider | None, tuple[Command, ...]]]:
-    """Read the rules of each source; return who decides, where somebody does, and what is run then.
+) -> list[tuple[Decider, Rules] | None]:
+    """Read the rules of each source; return who decides, and by which; None where nobody does.
 
     Args:
         streams: What was asked for.
         link: Where triggers by MQTT come from, not yet started; None without a broker.
 
     Raises:
-        ConfigError: a file of rules cannot be used.
+        ConfigError: a file of rules cannot be used, or a GPIO line cannot be had.
+        InstallError: a package is missing that rules need.
     """
-    triggers, found = TriggerLines(), []
+    lines, found = TriggerLines(), list[tuple[Decider, Rules] | None]()
     for stream in streams:
-        decider: Decider | None = None
-        commands: tuple[Command, ...] = ()
-        if stream.decide is not None:
-            rules = read_rules(stream.decide)
-            decider = Decider(rules, _trigger(stream.decide, rules, triggers, link))
-            commands = rules.commands
-        found.append((decider, commands))
+        if stream.decide is None:
+            found.append(None)
+            continue
+        rules = read_rules(stream.decide)
+        require_broker(stream.decide, rules, link)
+        found.append((Decider(rules, _trigger(rules, lines, link)), rules))
     return found
 
 
@@ -137,11 +137,14 @@ def require_broker(file: Path, rules: Rules, link: MqttLink | None) -> None:
         raise ConfigError(f"{file}: mqtt_topic needs a broker; add --sinks FILE with [mqtt] in it")
 
 
-def _trigger(file: Path, rules: Rules, lines: TriggerLines, link: MqttLink | None) -> LineTrigger | None:
-    """Find who says when a part is there: messages on a topic if one is named, else lines."""
-    require_broker(file, rules, link)
+def _trigger(rules: Rules, lines: TriggerLines, link: MqttLink | None) -> LineTrigger | None:
+    """Find who says when a part is there: a GPIO line or an MQTT topic if one is named, else lines."""
     if rules.per != "trigger":
         return None
+    if rules.gpio_trigger is not None:
+        from aae_detect.decision.gpio import GpioTrigger
+
+        return GpioTrigger(rules.gpio_trigger)
     if link is None or not rules.mqtt_topic:
         return lines.subscribe()
     trigger = LineTrigger()

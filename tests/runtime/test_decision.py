@@ -186,7 +186,7 @@ def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
     path = tmp_path / "decide.toml"
     path.write_text(EVERYTHING)
     commands = (Command(("reject", "{source}"), ("NG", "UNKNOWN"), 2.0),)
-    assert read_rules(path) == Rules("trigger", 2, 3, 0.1, 30, 0.5, "pass", 0.05, 1.0, "line1/part", commands)
+    assert read_rules(path) == Rules("trigger", 2, 3, 0.1, 30, 0.5, "pass", 0.05, 1.0, "line1/part", None, commands)
     path.write_text("")
     assert read_rules(path) == Rules()
 

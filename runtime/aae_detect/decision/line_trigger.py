@@ -1,4 +1,4 @@
-"""Triggers from standard input: a line for each part, with its name if it has one."""
+"""Triggers from outside: on standard input, a line for each part, with its name if it has one."""
 
 from __future__ import annotations
 

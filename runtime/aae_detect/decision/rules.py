@@ -13,16 +13,36 @@ unknown = "stop"           # what frames do that say nothing: "stop" the line, o
 [[command]]
 run = ["/usr/local/bin/reject", "{source}", "{verdict}"]
 on = ["NG"]                # of OK, NG, UNKNOWN; or "stop", "pass"
+
+[[gpio]]
+line = "gpiochip0:17"
+on = ["stop"]
+pulse_s = 0.2              # without: on until something else is decided
+
+# [gpio_trigger]           # or a line that becomes active triggers
+# line = "gpiochip0:27"
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from aae_detect.checked_toml import a_number, a_text, a_whole_number, line_of, read_table, read_toml, texts, wrong
+from aae_detect.checked_toml import (
+    Kinds,
+    a_number,
+    a_text,
+    a_truth,
+    a_whole_number,
+    line_of,
+    read_table,
+    read_toml,
+    texts,
+    wrong,
+)
 from aae_detect.errors import ConfigError
 
 Per = Literal["frame", "part", "trigger"]
@@ -55,6 +75,50 @@ class Command:
 
 
 @dataclass(frozen=True)
+class GpioLine:
+    """A line of a GPIO chip that is switched, or that triggers."""
+
+    line: str
+    """`CHIP:LINE`, such as `gpiochip0:17`; a line also by its name."""
+
+    on: tuple[str, ...] = ("stop",)
+    """Of `OCCASIONS`."""
+
+    pulse_s: float = 0.0
+    """How long it is on; 0: until something else is decided."""
+
+    delay_s: float = 0.0
+    """From the decision to the switching: an ejector stands behind the camera."""
+
+    active_low: bool = False
+    """Whether it is on at the low level."""
+
+    debounce_s: float = 0.0
+    """Of a trigger: shorter changes do not count."""
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(r"[^:]+:[^:]+", self.line) is None:
+            raise ValueError(f'line: "{self.line:.60}"; expected "CHIP:LINE", such as "gpiochip0:17"')
+        if strange := [name for name in self.on if name not in OCCASIONS]:
+            raise ValueError(f"on names {strange[0]!r}; expected some of {', '.join(OCCASIONS)}")
+        for name in ("pulse_s", "delay_s", "debounce_s"):
+            if not 0 <= getattr(self, name) <= 60:
+                raise ValueError(f"{name}: {getattr(self, name)}; expected 0 to 60")
+
+    @property
+    def chip(self) -> str:
+        """The chip's device."""
+        chip = self.line.partition(":")[0]
+        return chip if chip.startswith("/") else f"/dev/{chip}"
+
+    @property
+    def offset(self) -> int | str:
+        """The line's number at its chip, or its name."""
+        line = self.line.partition(":")[2]
+        return int(line) if line.isdecimal() and line.isascii() else line
+
+
+@dataclass(frozen=True)
 class Rules:
     """How verdicts on frames become decisions."""
 
@@ -80,7 +144,11 @@ class Rules:
     mqtt_topic: str = ""
     """Messages on it are triggers, and their text names the part; empty: lines on standard input are."""
 
+    gpio_trigger: GpioLine | None = None
+    """A line whose becoming active is a trigger."""
+
     commands: tuple[Command, ...] = ()
+    gpio: tuple[GpioLine, ...] = ()
 
     def __post_init__(self) -> None:
         checks = (
@@ -95,6 +163,8 @@ class Rules:
             ("timeout_s", 0 < self.timeout_s <= 3600, "expected above 0, up to 3600"),
             ("mqtt_topic", not set(self.mqtt_topic) & set("+#\0"), "expected one topic, without + and #"),
             ("mqtt_topic", not self.mqtt_topic or self.per == "trigger", 'expected with per = "trigger" only'),
+            ("gpio_trigger", self.gpio_trigger is None or self.per == "trigger", 'expected with per = "trigger" only'),
+            ("gpio_trigger", self.gpio_trigger is None or not self.mqtt_topic, "expected this or mqtt_topic"),
         )
         for name, fine, expected in checks:
             if not fine or (isinstance(value := getattr(self, name), float) and not math.isfinite(value)):
@@ -108,23 +178,38 @@ def read_rules(path: Path) -> Rules:
         ConfigError: it cannot be read or holds something else; says in which line.
     """
     document, text = read_toml(path, "rules")
-    decide, commands = document.pop("decide", {}), document.pop("command", [])
-    if document or not isinstance(decide, dict) or not isinstance(commands, list):
-        name = next(iter(document), "decide")
-        raise ConfigError(f"{path}:{line_of(text, name)}: {name} is not expected; expected [decide] and [[command]]")
+    for name, value in document.items():
+        if not isinstance(value, _PARTS.get(name, ())):
+            raise ConfigError(
+                f"{path}:{line_of(text, name)}: {name} is not expected; expected [decide], [[command]], [[gpio]] and "
+                "[gpio_trigger]"
+            )
     try:
-        made = []
-        for number, values in enumerate(commands):
-            name = f"command {number + 1}"
-            found = read_table(values, _COMMAND, name)
-            if "run" not in found:
-                raise ValueError(f"command: {name} has no run; expected a program and its arguments")
-            made.append(Command(**found))
-        return Rules(**read_table(decide, _DECIDE, "decide"), commands=tuple(made))
+        decide = read_table(document.get("decide", {}), _DECIDE, "decide")
+        commands = [
+            Command(**_entry(values, _COMMAND, f"command {n}", "run"))
+            for n, values in enumerate(document.get("command", []), start=1)
+        ]
+        gpio = [
+            GpioLine(**_entry(values, _GPIO, f"gpio {n}", "line"))
+            for n, values in enumerate(document.get("gpio", []), start=1)
+        ]
+        trigger = document.get("gpio_trigger")
+        listened = None if trigger is None else GpioLine(**_entry(trigger, _GPIO_TRIGGER, "gpio_trigger", "line"))
+        return Rules(**decide, gpio_trigger=listened, commands=tuple(commands), gpio=tuple(gpio))
     except ValueError as error:
         raise wrong(path, text, error) from error
 
 
+def _entry(values: Any, kinds: Kinds, where: str, needed: str) -> dict[str, Any]:
+    """Read a table that must say one thing."""
+    found = read_table(values, kinds, where)
+    if needed not in found:
+        raise ValueError(f"{where.partition(' ')[0]}: {where} has no {needed}")
+    return found
+
+
+_PARTS: dict[str, type] = {"decide": dict, "command": list, "gpio": list, "gpio_trigger": dict}
 _DECIDE = {
     "per": a_text,
     "ng_frames": a_whole_number,
@@ -138,3 +223,5 @@ _DECIDE = {
     "mqtt_topic": a_text,
 }
 _COMMAND = {"run": texts, "on": texts, "timeout_s": a_number}
+_GPIO = {"line": a_text, "on": texts, "pulse_s": a_number, "delay_s": a_number, "active_low": a_truth}
+_GPIO_TRIGGER = {"line": a_text, "active_low": a_truth, "debounce_s": a_number}
