@@ -6,7 +6,8 @@ AAE_FUZZ_CASES sets how many cases each kind gets.
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,8 +81,19 @@ def bent(document: Any, data: st.DataObject) -> Any:
     return copy
 
 
+@pytest.fixture(scope="module", autouse=True)
+def count(record_testsuite_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Say in a report how many cases there really were."""
+    yield
+    record_testsuite_property("cases", COUNTED.total())
+
+
+COUNTED: Counter[str] = Counter()
+
+
 def read_or_refuse(error: type[AaeDetectError], read: Callable[[], T]) -> T | None:
     """Read something bent: None where our own error came out, which has to say something. Any other fails the test."""
+    COUNTED[error.__name__] += 1
     try:
         return read()
     except error as refused:
@@ -170,6 +182,7 @@ def test_descriptions_of_models(data: st.DataObject, tiny_model: Path) -> None:
 
 RULES = (
     '[decide]\nper = "frame"\nng_frames = 2\nof_frames = 3\nhysteresis = 0.1\n[[command]]\nrun = ["x"]\non = ["NG"]\n'
+    '[[gpio]]\nline = "gpiochip0:17"\non = ["stop"]\npulse_s = 0.2\n'
 )
 CONFIG = '[defaults]\nmodel = "m.onnx"\n[[source]]\nname = "a"\nsource = "0"\nfps = 30\ncrop = "1,2,3,4"\nrotate = 90\n'
 
