@@ -71,8 +71,9 @@ def _run(arguments: list[str], cases: int) -> dict[str, Any]:
         suite = next(ET.parse(report).getroot().iter("testsuite"))
     tests = int(suite.attrib["tests"])
     lost = sum(int(suite.attrib[kind]) for kind in ("failures", "errors", "skipped"))
-    counted = {"cases": int(each.attrib["value"]) for each in suite.iter("property") if each.attrib["name"] == "cases"}
-    return {"tests": tests, "passed": tests - lost, "seconds": seconds, **counted}
+    counted = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
+    cases = {"cases": int(counted["cases"])} if "cases" in counted else {}
+    return {"tests": tests, "passed": tests - lost, "seconds": seconds, **cases}
 
 
 if __name__ == "__main__":
