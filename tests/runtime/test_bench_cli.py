@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 from aae_detect.bench.cli import main
 from aae_detect.bench.report import to_json
+from aae_detect.calibrate.cli import main as calibrate
 from aae_detect.errors import ConfigError
 from aae_detect.model_file import read_model
+from aae_detect.site_file import read_site
 from aae_detect.whole_file import check_target, write_whole
 
 
@@ -98,6 +100,25 @@ def test_a_threshold_of_ones_own_is_used(tiny_model: Path, data: Path):
     below = json.loads(run("accuracy", tiny_model, data, "--threshold", "-1", "--json", "-").stdout)
     assert (below["recall_at_threshold"], below["false_reject_rate"]) == (1.0, 1.0)
     assert below["f1_at_threshold"] == pytest.approx(2 / 3)
+
+
+def test_a_site_and_a_mask_count_as_they_do_on_the_device(tiny_model: Path, data: Path, tmp_path: Path):
+    outside, site = tmp_path / "outside.json", tmp_path / "site.json"
+    outside.write_text('{"frame": [80, 64], "ignore": [[[20, 10], [60, 10], [60, 50], [20, 50]]]}')
+    masked = json.loads(run("accuracy", tiny_model, data, "--mask", outside, "--json", "-").stdout)
+    assert masked["recall_at_threshold"] == 0.0
+    command = [tiny_model, "--source", data / "test/good", "--count", 10, "--out", site]
+    for number in range(3, 12):
+        save(data / f"test/good/{number}.png", np.full((64, 80, 3), 128 + number, np.uint8))
+    calibrated = CliRunner().invoke(calibrate, [*map(str, command), "--for", "line 1", "--target-frr", "0.5"])
+    assert calibrated.exit_code == 0, calibrated.output
+    found = json.loads(run("accuracy", tiny_model, data, "--site", site, "--json", "-").stdout)
+    assert found["threshold"] == read_site(site).entries[0].threshold != read_model(tiny_model).spec.threshold
+    assert found["recall_at_threshold"] == 1.0
+    refused = run("accuracy", tiny_model, data, "--site", site, "--mask", outside)
+    assert refused.exit_code == 2 and "was calibrated without a mask" in refused.output
+    refused = run("accuracy", tiny_model, data, "--site", site, "--for", "line 2")
+    assert refused.exit_code == 2 and "nothing for line 2" in refused.output
 
 
 def test_sixteen_bit_pictures_are_read_at_their_declared_depth(tiny_model: Path, data: Path):

@@ -12,8 +12,9 @@ from aae_detect import __version__
 from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, progress, warn
 from aae_detect.bench.latency_command import latency
 from aae_detect.bench.pipeline_command import pipeline
-from aae_detect.errors import AaeDetectError
+from aae_detect.errors import AaeDetectError, ConfigError
 from aae_detect.provider_option import provider_option, provider_options_option, threads_option
+from aae_detect.source_options import place_options
 
 
 class _Bench(click.Group):
@@ -41,6 +42,7 @@ Examples:
   aae-bench accuracy detector.onnx sets/bottle
   aae-bench accuracy detector.onnx sets/bottle --json bottle.json --csv scores.csv
   aae-bench accuracy detector.onnx sets/bottle --robustness
+  aae-bench accuracy detector.onnx sets/bottle --site site.json --mask mask.json
   aae-bench accuracy detector.onnx sets/bottle --limit 20 --json - | jq .image_auroc
 """
 
@@ -62,6 +64,14 @@ def main() -> None:
 @provider_options_option
 @threads_option
 @click.option("--threshold", type=float, metavar="SCORE", help="Use this instead of the model's own threshold.")
+@click.option(
+    "--site",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Judge as aae-detect does with this file of aae-calibrate.",
+)
+@click.option("--for", "camera_name", metavar="NAME", help="Whose entry of --site, where it has several.")
+@place_options
 @click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit pictures carry.  [default: 16]")
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="At most N pictures of each kind, evenly spread; default all."
@@ -78,6 +88,10 @@ def accuracy(
     provider_options: dict[str, str],
     threads: int | Literal["auto"],
     threshold: float | None,
+    site: Path | None,
+    camera_name: str | None,
+    product: str | None,
+    mask: Path | None,
     bits: str | None,
     limit: int | None,
     robustness: bool,
@@ -86,22 +100,32 @@ def accuracy(
 
     DATA has the MVTec AD layout: test/good, test/DEFECT, and masks in ground_truth/DEFECT named STEM.png or
     STEM_mask.png. Masks may be missing. Image figures come with bootstrap 95 % intervals. Pixel figures are computed at
-    the pictures' own resolution, longest side at most 512.
+    the pictures' own resolution, longest side at most 512. With --mask, what lies outside counts as good.
     """
     from aae_detect.bench.accuracy import judge_pictures, measure_accuracy, scores_csv
     from aae_detect.bench.dataset import find_labelled_set
     from aae_detect.bench.report import accuracy_table, describe_run
     from aae_detect.bench.robustness import measure_robustness
     from aae_detect.detector import Detector
+    from aae_detect.frame_mask import read_mask
     from aae_detect.model_file import read_model
+    from aae_detect.site_file import read_site_entry
     from aae_detect.whole_file import check_target, write_whole
 
     check_json_target(json_target)
     if csv_target:
         check_target(csv_target, "--csv")
     labelled = find_labelled_set(data, limit)
-    detector = Detector.load(model, provider, threads, threshold, int(bits) if bits else None, provider_options)
+    detector = Detector.load(model, provider, threads, None, int(bits) if bits else None, provider_options)
     warn(detector.warnings)
+    looked = None if mask is None else read_mask(mask)
+    if site is not None:
+        entry = read_site_entry(site, camera_name or _only_camera(site), product or "")
+        entry.require_mask(looked)
+        detector = detector.with_site(entry)
+    if looked is not None:
+        detector = detector.with_mask(looked)
+    detector = detector.with_threshold(threshold)
     with progress(len(labelled.pictures), "pictures") as done:
         judged = judge_pictures(detector, labelled, done)
     figures = measure_accuracy(judged, detector.threshold)
@@ -120,6 +144,16 @@ def accuracy(
     if csv_target:
         write_whole(csv_target, scores_csv(judged, data, detector.threshold))
     hand_over(result, json_target, accuracy_table(result))
+
+
+def _only_camera(site: Path) -> str:
+    """Return the camera of a site file that has one."""
+    from aae_detect.site_file import read_site
+
+    cameras = sorted({entry.camera for entry in read_site(site).entries})
+    if len(cameras) != 1:
+        raise ConfigError(f"{site} has entries for {'; '.join(cameras) or 'nobody'}; choose one with --for NAME")
+    return cameras[0]
 
 
 main.add_command(latency)
