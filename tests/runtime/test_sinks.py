@@ -138,14 +138,15 @@ def test_what_a_server_does_not_take_comes_again_and_what_it_refuses_is_left_out
 ) -> None:
     said: list[str] = []
     server.answers = {1: [503, 401], 2: [422], 3: [409]}
-    sink = Webhook(WebhookSettings(f"http://127.0.0.1:{server.port}/a"), said.append)
+    sink = Webhook(WebhookSettings(f"http://127.0.0.1:{server.port}/token"), said.append)
     forwarder = forward(closes, store, sink, said.append)
     keys = [store.append(event(number)) for number in range(5)]
     wait_for(lambda: bool(server.got) and server.numbers[-1] == 4)
     wait_for(lambda: forwarder.waiting == 0)
     assert list(dict.fromkeys(server.numbers)) == [0, 1, 2, 3, 4]
     assert [server.numbers.count(number) for number in range(5)] == [1, 3, 1, 1, 1]
-    name = f"webhook 127.0.0.1:{server.port}/a"
+    name = sink.name
+    assert re.fullmatch("webhook 127\\.0\\.0\\.1 [0-9a-f]{6}", name) and "token" not in "".join(said)
     assert said[0] == f"warning: {name}: answers 503 Service Unavailable no such thing; events wait in " + (
         f"{store.folder} until they can be sent"
     )
@@ -273,7 +274,7 @@ def test_a_file_says_all_that_sinks_can(tmp_path: Path) -> None:
     assert found.mqtt is not None and found.metrics is not None
     assert (found.mqtt.topic, found.mqtt.ca) == ("factory/line1", str(tmp_path / "ca.pem"))
     assert found.webhooks[0].types == ("frame", "decision")
-    assert found.webhooks[0].name == "webhook erp.factory/hooks"
+    assert found.webhooks[0].name.startswith("webhook erp.factory ")
     assert found.python[0].call == f"{tmp_path / 'tell.py'}:on_event"
     assert found.python[0].name == "python tell.py:on_event"
     assert found.metrics.address == ("0.0.0.0", 9000)
@@ -294,7 +295,7 @@ def test_a_file_says_all_that_sinks_can(tmp_path: Path) -> None:
         ('[[webhook]]\nurl = "https://b"\n\ntypes = ["frames"]\n', 4, 'types: "frames"; expected some of frame, '),
         ('[[webhook]]\nurl = "https://b"\ntimeout_s = 0\n', 3, "timeout_s: 0.0; expected above 0"),
         ('[[webhook]]\nurl = "https://b"\nport = 3\n', 3, "port: unknown in webhook; expected one of url, "),
-        ('[[webhook]]\nurl = "https://b"\n[[webhook]]\nurl = "https://b"\n', 1, 'two sinks are called "webhook b"'),
+        ('[[webhook]]\nurl = "https://b"\n[[webhook]]\nurl = "https://b"\n', 1, 'two sinks are called "webhook b '),
         ('[[python]]\ncall = "tell:on_event"\n', 2, 'expected "FILE.py:FUNCTION"'),
         ('[metrics]\nlisten = "9464"\n', 2, 'expected "ADDRESS:PORT"'),
         ("[metrics\n", 0, "is no TOML"),
