@@ -18,6 +18,7 @@ import pytest
 
 from aae_detect import ConfigError
 from aae_detect.app import demo_model_path
+from aae_detect.store.cursor import Cursor
 from aae_detect.store.database import MIGRATIONS
 from aae_detect.store.event_store import DATABASE, PICTURES, RESERVE, EventStore, Retention
 
@@ -168,6 +169,28 @@ def test_stores_of_another_kind_are_refused(tmp_path: Path, opened: Opened) -> N
         newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     with pytest.raises(ConfigError, match="upgrade"):
         opened(tmp_path)
+
+
+def test_an_older_store_becomes_a_newer_one_with_all_its_events(tmp_path: Path, opened: Opened) -> None:
+    with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as old:
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute("PRAGMA user_version = 1")
+        body = json.dumps(event())
+        old.execute(
+            "INSERT INTO events (key, at_ms, type, source, verdict, body, pictures, picture_bytes) "
+            "VALUES ('01a', 5, 'frame', 'line 1', 'NG', ?, '{}', 0)",
+            (body,),
+        )
+    assert [stored.key for stored in opened(tmp_path, read_only=True).events()] == ["01a"], "reading changes nothing"
+    store = opened(tmp_path)
+    assert store._database.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    assert [stored.key for stored in store.events()] == ["01a"]
+    with closing(Cursor(tmp_path, "erp")) as cursor:
+        assert cursor.number == 1, "what was there before the sink does not go to it"
+        cursor.move(2)
+    with closing(Cursor(tmp_path, "erp")) as cursor:
+        assert cursor.number == 2
 
 
 def test_names_that_lead_out_of_the_folder_lead_nowhere(tmp_path: Path, opened: Opened) -> None:
