@@ -171,12 +171,13 @@ def main(
         from aae_detect.app import run
         from aae_detect.run_settings import Settings
 
-        # The demo shows its own camera and the shipped model, whatever the environment names.
-        if demo:
-            camera = None if _from_environment("camera") else camera
-            sources = () if _from_environment("sources") else sources
-            config = None if _from_environment("config") else config
-            model = None if _from_environment("model") else model
+        # What is looked at comes from one place: who names it on the command line means that, and the demo its own.
+        if demo or any(_given(name) is ParameterSource.COMMANDLINE for name in ("camera", "sources", "config")):
+            camera = None if _given("camera") is ParameterSource.ENVIRONMENT else camera
+            sources = () if _given("sources") is ParameterSource.ENVIRONMENT else sources
+            config = None if _given("config") is ParameterSource.ENVIRONMENT else config
+        if demo and _given("model") is ParameterSource.ENVIRONMENT:
+            model = None
         settings = Settings(
             streams=read_streams(camera, sources, config, demo, {"model": model, **of_source}),
             demo=demo,
@@ -199,5 +200,6 @@ def main(
         sys.exit(run(settings))
 
 
-def _from_environment(name: str) -> bool:
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
+def _given(name: str) -> ParameterSource | None:
+    """Say where a parameter's value comes from."""
+    return click.get_current_context().get_parameter_source(name)

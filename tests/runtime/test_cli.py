@@ -155,6 +155,8 @@ def test_the_environment_sets_options_and_options_win_over_it(parts: Path, tiny_
     config.write_text(f'[[source]]\nsource = "{parts / "1.png"}"\nthreshold = -1\nmodel = "none.onnx"\n')
     configured = {**environment, "AAE_DETECT_SOURCE": "", "AAE_DETECT_CONFIG": str(config)}
     assert run(env=configured).returncode == 0
+    named = run("--source", parts / "2.png", "--threshold", -1, env=configured)
+    assert named.returncode == 3 and "2.png" in named.stderr
     demo = run("--demo", "--max-frames", 2, env=environment)
     assert "demo camera" in demo.stderr
     wrong = run(env={**environment, "AAE_DETECT_THRESHOLD": "high"})
