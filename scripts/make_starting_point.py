@@ -1,11 +1,11 @@
 """Makes the starting point that training begins with: many short runs on drawn products.
 
-usage: python scripts/make_starting_point.py WORK_FOLDER [--products 90]      needs the extra train
+usage: python scripts/make_starting_point.py WORK_FOLDER [--products 300]      needs the extra train
 
 Every product is trained as a user would train it, from the point as it is; then the point moves towards where that
 ended, less and less as it goes on. So it comes to lie where little training is needed (Reptile: Nichol et al., arXiv
 1803.02999). As many products as there are cores are trained at once, a core each, and the point moves to their mean.
-Takes half an hour on two cores; where it was stopped, it goes on.
+Takes an hour on two cores; where it was stopped, it goes on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PICTURES = 64
 """Good ones of each product."""
 
 STEPS = 240
-"""Per product; half of them teach the head."""
+"""Per product; three of five teach the head."""
 
 LAST_MOVE = 0.05
 """How far the last products move the point, as a share of the way; the first move it all the way."""
@@ -43,7 +43,7 @@ SEED = 1
 
 @click.command()
 @click.argument("work", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--products", type=click.IntRange(min=1), default=90, show_default=True)
+@click.option("--products", type=click.IntRange(min=1), default=300, show_default=True)
 def main(work: Path, products: int) -> None:
     """Train in the folder WORK, which may be deleted afterwards, and put the starting point into the package."""
     work.mkdir(parents=True, exist_ok=True)

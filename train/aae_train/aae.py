@@ -74,11 +74,14 @@ class AdversarialAutoencoder(GenerativeModel):
             code = self.encoder(pictures.shown, noise).float()
         prior_sample = draw.prior(len(code))
         with frozen(self.encoder, self.decoder):
-            discriminator = self._discriminator_loss(prior_sample, code.detach())
+            with players.autocast():
+                discriminator = self._discriminator_loss(prior_sample, code.detach())
             players.descend("discriminator", discriminator)
 
         with frozen(self.discriminator, self.decoder):
-            prior_logits, code_logits = self.discriminator(prior_sample), self.discriminator(code)
+            with players.autocast():
+                prior_logits, code_logits = self.discriminator(prior_sample), self.discriminator(code)
+            prior_logits, code_logits = prior_logits.float(), code_logits.float()
             generator = generator_loss(self.loss, prior_logits, code_logits)
             players.descend("generator", generator)
         return {
@@ -90,9 +93,10 @@ class AdversarialAutoencoder(GenerativeModel):
 
     def _discriminator_loss(self, prior_sample: Tensor, code: Tensor) -> Tensor:
         if self.loss == "non-saturating":
-            return discriminator_loss(self.loss, self.discriminator(prior_sample), self.discriminator(code))
+            logits = self.discriminator(prior_sample).float(), self.discriminator(code).float()
+            return discriminator_loss(self.loss, *logits)
         prior_sample, code = prior_sample.clone().requires_grad_(), code.clone().requires_grad_()
-        prior_logits, code_logits = self.discriminator(prior_sample), self.discriminator(code)
+        prior_logits, code_logits = self.discriminator(prior_sample).float(), self.discriminator(code).float()
         # Per place, as the discriminator judges: a place's logit depends on its own numbers alone.
         penalty = gradient_penalty(prior_logits, prior_sample) + gradient_penalty(code_logits, code)
         loss = discriminator_loss(self.loss, prior_logits, code_logits)

@@ -119,11 +119,12 @@ def _photograph(
         picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101).astype(np.uint8)
     exponent = math.exp(float(rng.normal(0, config.gamma))) if config.gamma else 1.0
     levels = np.clip(np.rint((np.arange(256) / 255) ** exponent * 255 * gain), 0, 255).astype(np.uint8)
-    picture = levels[picture]
+    picture = np.asarray(cv2.LUT(picture, levels), np.uint8)
     if config.noise and rng.random() < _NOISY:
         # The same in all channels: a gray camera's noise has no colour.
         noise = rng.standard_normal((*picture.shape[:2], 1), np.float32) * np.float32(rng.uniform(0, config.noise))
-        picture = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+        # Rounded and cut off in one go.
+        picture = np.asarray(cv2.add(picture, np.repeat(noise, 3, axis=2), dtype=cv2.CV_8U), np.uint8)
     if config.jpeg_quality < 100 and rng.random() < _COMPRESSED:
         quality = int(rng.integers(config.jpeg_quality, 96))
         packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]

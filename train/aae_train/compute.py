@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ from torch import Tensor
 
 from aae_detect.errors import ConfigError
 from aae_train.config import Device, Precision
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+"""Parameters of glibc's mallopt(3)."""
 
 
 def choose_device(asked: Device) -> torch.device:
@@ -55,4 +60,25 @@ def to_pictures(images: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 def shrunk(pictures: Tensor, step: int) -> Tensor:
     """Take (N, C, H, W) to the means of step x step pixels, (N, C, H / step, W / step)."""
-    return F.avg_pool2d(pictures, step) if step > 1 else pictures
+    if step == 1:
+        return pictures
+    if step == 2 and not torch.compiler.is_compiling():
+        # Rows of pixels as they lie in memory: torch's pooling of few channels takes four times as long.
+        count, channels, height, width = pictures.shape
+        rows = pictures.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width * channels).sum(dim=2)
+        pairs = rows.view(count, height // 2, width // 2, 2, channels)
+        return ((pairs[..., 0, :] + pairs[..., 1, :]) / 4).permute(0, 3, 1, 2)
+    return F.avg_pool2d(pictures, step)
+
+
+def keep_memory() -> None:
+    """Have the C library keep the memory that tensors leave, instead of handing it back to the system each time.
+
+    A training step takes and leaves the same large blocks over and over, and the system fills each new page with zeros:
+    without this, steps on a CPU take a fifth longer. Does nothing where the C library is not glibc.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 2**28)

@@ -120,7 +120,7 @@ class Descriptors(nn.Module):
 
     def _pool(self, derived: Tensor, level: int) -> Tensor:
         """Take planes of the resolution of a level to the grid, rectified."""
-        return shrunk(derived.relu(), self.step >> level)
+        return shrunk(derived.relu_(), self.step >> level)
 
     def _measure(self, pooled: list[Tensor], picture: Tensor, step: int) -> Tensor:
         """Make descriptors of the pairs of the coarsest levels, as many as there are, and of a picture's colours."""

@@ -8,8 +8,8 @@ from dataclasses import replace
 from aae_train.family import Phase
 
 HEAD_PHASE = "head"
-HEAD_SHARE = 0.5
-"""Share of the budget in which the judge's head learns, where it has one."""
+HEAD_SHARE = 0.6
+"""Share of the budget in which the judge's head learns, where it has one: it is what goes on getting better."""
 
 WARM_UP_STEPS = 50
 LAST_RATE = 0.02

@@ -44,7 +44,7 @@ class Players:
             name: [p for network in player.networks for p in network.parameters()] for name, player in players.items()
         }
         self._optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(self._parameters[name], lr=player.lr, betas=(player.beta1, 0.99))
+            name: torch.optim.Adam(self._parameters[name], lr=player.lr, betas=(player.beta1, 0.99), fused=True)
             for name, player in players.items()
         }
 

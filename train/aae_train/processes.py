@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from aae_detect.errors import AaeDetectError, ConfigError
-from aae_train.compute import choose_device
+from aae_train.compute import choose_device, keep_memory
 from aae_train.config import Device
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class Processes:
         """
         self.device = choose_device(device)
         """Where this process computes."""
+        if self.device.type == "cpu":
+            keep_memory()
+
         self.rank, self.count = 0, 1
         """Number of this process, from 0, and how many there are."""
         self._fabric: Fabric | None = None
