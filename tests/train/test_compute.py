@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aae_train import compute
-from aae_train.compute import make_autocast, uses_bf16
+from aae_train.compute import make_autocast, shrunk, uses_bf16
 from aae_train.config import Precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -22,3 +22,14 @@ def test_left_to_choose_bf16_runs_where_the_hardware_has_it(hardware: bool, monk
 def test_a_network_runs_in_what_was_asked_for(precision: Precision, dtype: torch.dtype) -> None:
     with make_autocast(CPU, precision):
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype is dtype
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_means_of_pixels_are_means_however_they_lie_in_memory(layout: torch.memory_format, step: int) -> None:
+    pictures = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
+    found = shrunk(pictures.requires_grad_(), step)
+    expected = pictures.detach().view(2, 3, 8 // step, step, 12 // step, step).mean(dim=(3, 5))
+    torch.testing.assert_close(found.detach(), expected)
+    found.sum().backward()
+    torch.testing.assert_close(pictures.grad, torch.full_like(pictures, 1 / step**2))

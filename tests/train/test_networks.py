@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from aae_train.compute import to_pictures
 from aae_train.config import MODELS, TrainConfig
 from aae_train.families import make_model
+from aae_train.networks import LatentDiscriminator
 
 
 @pytest.mark.parametrize("input_hw", [(32, 32), (64, 96), (128, 64)])
@@ -21,6 +23,21 @@ def test_shapes_follow_the_input(input_hw: tuple[int, int], latent: str) -> None
     assert model.decoder(code).shape == (2, 3, input_hw[0] // step, input_hw[1] // step)
     assert model.latent_discriminator is not None
     assert model.latent_discriminator(code).shape == (2, places if latent == "grid" else 1)
+
+
+def test_the_discriminator_of_codes_is_one_of_places() -> None:
+    """What it computes by matrices is what its 1x1 convolutions say, gradients of gradients among it."""
+    discriminator = LatentDiscriminator((3, 4, 6), width=16)
+    code = torch.randn(2, 72, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    def penalty(logits: Tensor) -> tuple[Tensor, ...]:
+        (slope,) = torch.autograd.grad(logits.square().sum(), code, create_graph=True)
+        return logits, slope, *torch.autograd.grad(slope.square().sum(), discriminator.parameters(), allow_unused=True)
+
+    by_matrices = penalty(discriminator(code))
+    by_convolutions = penalty(discriminator.layers(code.view(2, 3, 4, 6)).flatten(1))
+    for found, expected in zip(by_matrices, by_convolutions, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", MODELS)

@@ -151,11 +151,11 @@ class LatentDiscriminator(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Map codes (B, L * h * w) to logits (B, h * w): positive where a place is taken for a sample of the prior."""
         # As matrices: gradients of gradients of 1x1 convolutions take several times as long.
-        numbers = latent.view(len(latent), self.latent_chw[0], -1)  # (B, L, h * w)
-        rows = numbers.transpose(1, 2).reshape(-1, self.latent_chw[0])
+        length, height, width = self.latent_chw
+        rows = latent.view(-1, length, height * width).transpose(1, 2).reshape(-1, length)  # (B * h * w, L)
         for layer in self.layers:
             rows = F.linear(rows, layer.weight.flatten(1), layer.bias) if isinstance(layer, nn.Conv2d) else layer(rows)
-        return rows.view(len(latent), -1)
+        return rows.view(-1, height * width)
 
 
 class PictureDiscriminator(nn.Module):

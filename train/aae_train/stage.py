@@ -221,7 +221,8 @@ class StageTrainer:
         in_phase = self.progress.step - self.progress.phase_step
         # Early on the average follows closely: it must not carry the untrained start for hundreds of steps.
         decay = min(EMA_DECAY, (1 + in_phase) / (10 + in_phase))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.detector.parameters()), 1 - decay)
+        for mean, weight in zip(self.average.parameters(), self.detector.parameters(), strict=True):
+            mean.lerp_(weight, 1 - decay)
         for kept, value in zip(self.average.buffers(), self.detector.buffers(), strict=True):
             kept.copy_(value)
 
