@@ -46,10 +46,15 @@ class Forwarder:
         self._thread = threading.Thread(target=self._work, name=f"forward {sink.name}", daemon=True)
         self._thread.start()
 
+    def stop(self) -> None:
+        """Give what waits a last chance, without waiting for that."""
+        if not self._stop.is_set():
+            self._until_s = time.monotonic() + _CLOSE_S
+            self._stop.set()
+
     def close(self) -> None:
         """Give what waits a last chance, and end."""
-        self._until_s = time.monotonic() + _CLOSE_S
-        self._stop.set()
+        self.stop()
         self._thread.join(2 * _CLOSE_S)
         if self.waiting:
             self._say(f"{self.name}: {self.waiting} events have not arrived; the next run sends them")

@@ -34,6 +34,7 @@ class Sinks:
         self.link: MqttLink | None = None
         self.metrics: Metrics | None = None
         self._sinks: list[Sink] = []
+        self._forwarders: list[Forwarder] = []
         # What is not asked for is not loaded: most devices need none of it.
         if settings.mqtt is not None:
             from aae_detect.sinks.mqtt_events import MqttEvents
@@ -68,13 +69,12 @@ class Sinks:
                 self.link.greetings += discovery(prefix, self.link.topic, sources)
             self._closing.callback(self.link.close)
             self.link.start()
-        forwarders = []
         if store is not None:
             for sink in self._sinks:
-                forwarders.append(Forwarder(store, sink, self._say))
-                self._closing.callback(forwarders[-1].close)
+                self._forwarders.append(Forwarder(store, sink, self._say))
+                self._closing.callback(self._forwarders[-1].close)
         if self.metrics is not None:
-            self.metrics.watch(forwarders)
+            self.metrics.watch(self._forwarders)
 
     def outputs(self, source: str, detector: Detector, others: Sequence[Output]) -> list[Output]:
         """Make the outputs of one source; see `Metrics.of`."""
@@ -89,6 +89,8 @@ class Sinks:
 
     def close(self) -> None:
         """Send what waits, for a few seconds, and end."""
+        for forwarder in self._forwarders:  # all at once: one that hangs must not take the others' time
+            forwarder.stop()
         self._closing.close()
 
 
