@@ -1,6 +1,6 @@
 """Makes the starting point that training begins with: many short runs on drawn products.
 
-usage: python scripts/make_starting_point.py WORK_FOLDER [--products 150]      needs the extra train
+usage: python scripts/make_starting_point.py WORK_FOLDER [--products 130]      needs the extra train
 
 Every product is trained as a user would train it, from the point as it is; then the point moves towards where that
 ended, less and less as it goes on. So it comes to lie where little training is needed (Reptile: Nichol et al., arXiv
@@ -43,7 +43,7 @@ SEED = 1
 
 @click.command()
 @click.argument("work", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--products", type=click.IntRange(min=1), default=150, show_default=True)
+@click.option("--products", type=click.IntRange(min=1), default=130, show_default=True)
 def main(work: Path, products: int) -> None:
     """Train in the folder WORK, which may be deleted afterwards, and put the starting point into the package."""
     work.mkdir(parents=True, exist_ok=True)
