@@ -99,7 +99,15 @@ def test_the_wheel_declares_the_commands_and_what_the_device_needs(built: Path) 
     }
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {distribution_name(line) for line in needed} == {"numpy", "onnxruntime", "opencv-python", "click"}
-    assert set(metadata.get_all("Provides-Extra", [])) == {"train", "export", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "train",
+        "export",
+        "mqtt",
+        "metrics",
+        "sign",
+        "gpio",
+        "dev",
+    }
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
 
@@ -155,7 +163,7 @@ def imported_names(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("runtime", []),
+        ("runtime", ["mqtt", "metrics", "sign", "gpio"]),
         ("train", ["train"]),
         ("export", ["export"]),
         ("tests/runtime", ["dev"]),

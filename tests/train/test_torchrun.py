@@ -1,6 +1,7 @@
 """`aae-train` under torchrun: one machine, two machines, and what happens when one of the processes goes away."""
 
 import csv
+import math
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aae_train.checkpoint import read_tensors
+from aae_train.phases import HEAD_SHARE
 
 SMALL = ("--size", "32", "--batch-size", "4")
 STEPS = 60
@@ -179,9 +181,10 @@ def assert_can_be_finished(run: Path, data: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert (run / "model.safetensors").is_file()
     steps = [int(step) for step in columns(run)["step"]]
-    # A row every ten steps, and ten comparisons in the second half, in which the head learns.
-    half, tenth = STEPS // 2, STEPS // 20
-    assert sorted(set(steps)) == sorted({1, *range(half + tenth, STEPS + 1, tenth), *range(10, STEPS + 1, 10)})
+    # A row every ten steps, and ten comparisons in the part in which the head learns.
+    begins, tenth = STEPS * (1 - HEAD_SHARE), STEPS * HEAD_SHARE / 10
+    compared = {math.ceil(begins + number * tenth - 1e-9) for number in range(1, 11)}
+    assert sorted(set(steps)) == sorted({1, *compared, *range(10, STEPS + 1, 10)})
 
 
 def test_a_run_outlives_a_killed_process_and_a_stop(demo_pictures: Path, tmp_path: Path, launch: type[Launch]) -> None:
