@@ -28,7 +28,7 @@ PROMISES = {
     ),
     "broker": (
         "200 kills while events are forwarded, the MQTT broker stopped and started among them: each arrives, in order",
-        ["tests/runtime/test_mqtt.py", "-m", "slow"],
+        ["tests/runtime/mqtt", "-m", "slow"],
     ),
     "cameras": (
         "50 times lost and found, RTSP and MJPEG at 1080p, killed and frozen: told within 2 s, back within 2 s and the "

@@ -25,7 +25,8 @@ from aae_detect.run_settings import Settings
 from aae_detect.run_streams import put_together
 from aae_detect.service_notify import ServiceNotify
 from aae_detect.signature import OwnerKey
-from aae_detect.sinks.opening import Sinks, read_asked_sinks
+from aae_detect.sinks.opening import Sinks
+from aae_detect.sinks.settings import SinkSettings, read_sinks
 from aae_detect.stop_signals import stop_on_signals
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
@@ -55,7 +56,7 @@ def run(settings: Settings) -> int:
             Models, settings.provider, settings.threads, settings.provider_options, default, say, owner
         )
         load = partial(load_judges, settings.streams, make_models)
-        judges, deciders = load(), load_deciders(settings.streams, sinks.link)
+        judges, deciders = load(), load_deciders(settings.streams, say, sinks.link)
         for source in sources:
             connect(source, say, settings.wait)
         store = _open_store(settings.store, sources, judges, sinks, say, closing)
@@ -80,7 +81,7 @@ def run(settings: Settings) -> int:
 
 def _make_sinks(settings: Settings, say: Callable[[str], None]) -> Sinks:
     """Read who is told; who is to get every event needs a store."""
-    asked = read_asked_sinks(settings.sinks)
+    asked = SinkSettings() if settings.sinks is None else read_sinks(settings.sinks)
     if asked.need_store and settings.store is None:
         raise ConfigError(
             f"--sinks {settings.sinks} forwards events; add --store DIR, where they wait until they arrive"

@@ -83,8 +83,9 @@ class SiteEntry:
             ConfigError: it is another, or one of the two is none.
         """
         if (mask.sha256 if mask is not None else "") != self.mask_sha256:
-            was = "with another mask" if self.mask_sha256 and mask is not None else "with a mask"
-            was = was if self.mask_sha256 else "without a mask"
+            was = "without a mask"
+            if self.mask_sha256:
+                was = "with a mask" if mask is None else "with another mask"
             raise ConfigError(
                 f"{self.title} was calibrated {was}; calibrate again with `aae-calibrate`, "
                 f"{'without --mask' if mask is None else 'with the same --mask'}"

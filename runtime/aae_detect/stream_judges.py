@@ -104,12 +104,13 @@ def load_judges(streams: Sequence[StreamSettings], make_models: Callable[[], Mod
 
 
 def load_deciders(
-    streams: Sequence[StreamSettings], link: MqttLink | None = None
+    streams: Sequence[StreamSettings], say: Callable[[str], None], link: MqttLink | None = None
 ) -> list[tuple[Decider, Rules] | None]:
     """Read the rules of each source; return who decides, and by which; None where nobody does.
 
     Args:
         streams: What was asked for.
+        say: Told when a trigger falls silent.
         link: Where triggers by MQTT come from, not yet started; None without a broker.
 
     Raises:
@@ -123,7 +124,7 @@ def load_deciders(
             continue
         rules = read_rules(stream.decide)
         require_broker(stream.decide, rules, link)
-        found.append((Decider(rules, _trigger(rules, lines, link)), rules))
+        found.append((Decider(rules, _trigger(rules, lines, say, link)), rules))
     return found
 
 
@@ -137,14 +138,16 @@ def require_broker(file: Path, rules: Rules, link: MqttLink | None) -> None:
         raise ConfigError(f"{file}: mqtt_topic needs a broker; add --sinks FILE with [mqtt] in it")
 
 
-def _trigger(rules: Rules, lines: TriggerLines, link: MqttLink | None) -> LineTrigger | None:
+def _trigger(
+    rules: Rules, lines: TriggerLines, say: Callable[[str], None], link: MqttLink | None
+) -> LineTrigger | None:
     """Find who says when a part is there: a GPIO line or an MQTT topic if one is named, else lines."""
     if rules.per != "trigger":
         return None
     if rules.gpio_trigger is not None:
         from aae_detect.decision.gpio import GpioTrigger
 
-        return GpioTrigger(rules.gpio_trigger)
+        return GpioTrigger(rules.gpio_trigger, say)
     if link is None or not rules.mqtt_topic:
         return lines.subscribe()
     trigger = LineTrigger()

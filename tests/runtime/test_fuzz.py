@@ -187,25 +187,10 @@ RULES = (
 CONFIG = '[defaults]\nmodel = "m.onnx"\n[[source]]\nname = "a"\nsource = "0"\nfps = 30\ncrop = "1,2,3,4"\nrotate = 90\n'
 
 
-SINKS = """
-[mqtt]
-url = "mqtts://line1:${MQTT_PASSWORD}@broker.factory:8884"
-topic = "factory/line1"
-home_assistant = "homeassistant"
-
-[[webhook]]
-url = "https://erp.factory/hooks"
-secret = "${HOOK}"
-types = ["frame", "decision"]
-timeout_s = 3
-
-[[python]]
-call = "tell.py:on_event"
-
-[metrics]
-listen = "127.0.0.1:9464"
-"""
-
+SINKS = (
+    '[mqtt]\nurl = "mqtts://a:${B}@c:8884"\ntopic = "d/e"\nhome_assistant = "h"\n[[webhook]]\nurl = "https://f/g"\n'
+    'secret = "${S}"\ntypes = ["frame"]\ntimeout_s = 3\n[[python]]\ncall = "t.py:on"\n[metrics]\nlisten = "1:9464"\n'
+)
 PIECES = ["nan", "inf", "1e400", "9" * 400, "true", "[]", "{}", '""', "\n", "[["]
 
 

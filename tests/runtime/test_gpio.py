@@ -36,6 +36,8 @@ class Line:
         self.changes.append((time.monotonic(), value is gpiod.line.Value.ACTIVE))
 
     def wait_edge_events(self, timeout: float) -> bool:
+        if self.broken:
+            raise OSError(19, "No such device")
         return self.edges.acquire(timeout=timeout)
 
     def read_edge_events(self) -> list[object]:
@@ -117,7 +119,8 @@ def test_a_line_that_fails_is_told_and_counted(lines: list[Line]) -> None:
 
 
 def test_a_light_barrier_triggers(lines: list[Line]) -> None:
-    trigger = GpioTrigger(GpioLine("gpiochip0:27", debounce_s=0.005))
+    said: list[str] = []
+    trigger = GpioTrigger(GpioLine("gpiochip0:27", debounce_s=0.005), said.append)
     (line,) = lines
     assert line.settings.edge_detection is gpiod.line.Edge.RISING
     assert line.settings.debounce_period == timedelta(milliseconds=5)
@@ -125,6 +128,12 @@ def test_a_light_barrier_triggers(lines: list[Line]) -> None:
     line.edges.release(2)
     wait_for(lambda: len(trigger._waiting) == 2)
     assert (trigger.poll(), trigger.poll(), trigger.poll()) == ("", "", None)
+    line.broken = True
+    wait_for(lambda: bool(said))
+    line.broken = False
+    line.edges.release()
+    wait_for(lambda: len(trigger._waiting) == 1)
+    assert said == ["warning: gpiochip0:27 cannot be heard: No such device; parts are missed"]
 
 
 def test_a_chip_that_is_not_there_is_said() -> None:

@@ -79,11 +79,15 @@ def test_openssl_makes_and_checks_the_same_signatures(keys: tuple[Path, Path], m
     signature = signature_path(model)
     sign = [openssl, "pkeyutl", "-sign", "-inkey", private, "-rawin", "-in", model, "-out", signature]
     subprocess.run(sign, check=True)
-    read_model(model, OwnerKey(public))
+    by_openssl = signature.read_bytes()
+    assert read_model(model, OwnerKey(public)).content == model.read_bytes()
     signature.unlink()
     SigningKey(private).sign(model)
+    assert signature.read_bytes() == by_openssl, "Ed25519 leaves nothing to chance"
     check = [openssl, "pkeyutl", "-verify", "-pubin", "-inkey", public, "-rawin", "-in", model, "-sigfile", signature]
-    subprocess.run(check, check=True, capture_output=True)
+    assert subprocess.run(check, capture_output=True).returncode == 0
+    model.write_bytes(model.read_bytes() + b"x")
+    assert subprocess.run(check, capture_output=True).returncode != 0
 
 
 def test_keys_that_are_none_are_refused(keys: tuple[Path, Path], tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.got: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self.answers: dict[int, list[int]] = {}
         """By the event's `n`: what to answer, one after the other; then 200."""
         self.port = self.server_port
@@ -62,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.paths.append(self.path)
         self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
         answers = self.server.answers.get(json.loads(body)["n"], [])
         words = b"no such thing\nmore"
@@ -227,6 +229,31 @@ def test_a_function_gets_events_and_pictures_and_may_fail(closes: ExitStack, sto
     ):
         with pytest.raises(ConfigError, match=re.escape(words)):
             PythonCall(PythonSettings(named))
+
+
+def test_a_sink_that_breaks_in_an_unforeseen_way_is_told_and_tried_again(
+    closes: ExitStack, store: EventStore, server: Server
+) -> None:
+    sink, said = Webhook(WebhookSettings(f"http://127.0.0.1:{server.port}/"), print), list[str]()
+    post, broken = sink._post, [True]
+
+    def break_once(*arguments: Any) -> None:
+        if broken and broken.pop():
+            raise KeyError("a mistake of ours")
+        post(*arguments)
+
+    sink._post = break_once  # type: ignore[method-assign]
+    forward(closes, store, sink, said.append)
+    store.append(event(0))
+    wait_for(lambda: server.numbers == [0])
+    assert "a mistake of ours" in said[0]
+
+
+def test_an_address_with_letters_of_all_kinds(closes: ExitStack, store: EventStore, server: Server) -> None:
+    forward(closes, store, Webhook(WebhookSettings(f"http://127.0.0.1:{server.port}/prüfung%20a?linie=ä b"), print))
+    store.append(event(0))
+    wait_for(lambda: server.numbers == [0])
+    assert server.paths == ["/pr%C3%BCfung%20a?linie=%C3%A4%20b"]
 
 
 def test_a_damaged_event_is_in_nobodys_way_and_lost_ones_are_counted(

@@ -74,8 +74,9 @@ def shrunk(pictures: Tensor, step: int) -> Tensor:
 def keep_memory() -> None:
     """Have the C library keep the memory that tensors leave, instead of handing it back to the system each time.
 
-    A training step takes and leaves the same large blocks over and over, and the system fills each new page with zeros:
-    without this, steps on a CPU take a fifth longer. Does nothing where the C library is not glibc.
+    A training step takes and leaves the same large blocks over and over, and the system fills each new page with zeros.
+    Three times in turns on two cores, medians: 103 ms a step without and 94 with this while the drawer learns, 103 and
+    103 while the head does. Does nothing where the C library is not glibc.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -9,7 +9,8 @@ from aae_train.family import Phase
 
 HEAD_PHASE = "head"
 HEAD_SHARE = 0.6
-"""Share of the budget in which the judge's head learns, where it has one: it is what goes on getting better."""
+"""Share of the budget in which the judge's head learns, where it has one. Steps of the drawer have become faster than
+the head's; this gives either a third more of them than half of the time gave before. Shares were not compared."""
 
 WARM_UP_STEPS = 50
 LAST_RATE = 0.02

@@ -52,9 +52,8 @@ class CommandOutput(Output):
 
     def _work(self) -> None:
         while (decision := self._waiting.get()) is not None:
-            occasions = {decision.verdict.value, "stop" if decision.stop else "pass"}
             for command in self._commands:
-                if occasions & set(command.on):
+                if not decision.occasions.isdisjoint(command.on):
                     self._run(command, decision)
 
     def _run(self, command: Command, decision: Decision) -> None:

@@ -31,3 +31,8 @@ class Decision:
 
     part: str = ""
     """Counts the parts from 1, or what the trigger said; empty where frames are decided on."""
+
+    @property
+    def occasions(self) -> frozenset[str]:
+        """What it is an occasion for, of `rules.OCCASIONS`: its verdict, and `stop` or `pass`."""
+        return frozenset((self.verdict.value, "stop" if self.stop else "pass"))

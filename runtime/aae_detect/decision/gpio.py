@@ -60,11 +60,10 @@ class GpioOutput(Output):
         """Plan what a decision switches."""
         if not isinstance(news, Decision):
             return
-        occasions = {news.verdict.value, "stop" if news.stop else "pass"}
         now = time.monotonic()
         with self._changed:
             for number, line in enumerate(self._lines):
-                meant, at_s = bool(occasions & set(line.on)), now + line.delay_s
+                meant, at_s = not news.occasions.isdisjoint(line.on), now + line.delay_s
                 if line.pulse_s and meant:
                     self._plan(at_s, number, True)
                     self._plan(at_s + line.pulse_s, number, False)
@@ -123,23 +122,32 @@ class GpioOutput(Output):
 class GpioTrigger(LineTrigger):
     """Each time that a line becomes active, a part is there."""
 
-    def __init__(self, line: GpioLine) -> None:
-        """Begin to listen.
+    def __init__(self, line: GpioLine, say: Callable[[str], None]) -> None:
+        """Begin to listen; `say` is told when the line cannot be heard.
 
         Raises:
             ConfigError: the line cannot be had.
             InstallError: the package gpiod is missing.
         """
         super().__init__()
+        self._line, self._say = line, say
         self._request = request_input(line)
         self._thread = threading.Thread(target=self._listen, name="gpio trigger", daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
+        heard = True
         while True:
-            if self._request.wait_edge_events(_LOOK_S):
-                for _ in self._request.read_edge_events():
-                    self.put("")
+            try:
+                if self._request.wait_edge_events(_LOOK_S):
+                    for _ in self._request.read_edge_events():
+                        self.put("")
+                heard = True
+            except OSError as error:  # a trigger that fell silent unnoticed would let every part pass
+                if heard:
+                    self._say(f"warning: {self._line.line} cannot be heard: {error.strerror}; parts are missed")
+                heard = False
+                time.sleep(_LOOK_S)
 
 
 def request_output(line: GpioLine) -> LineRequest:

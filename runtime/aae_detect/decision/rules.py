@@ -68,8 +68,7 @@ class Command:
     def __post_init__(self) -> None:
         if not self.run or not all(self.run):
             raise ValueError("run is empty; expected a program and its arguments as a list of texts")
-        if strange := [name for name in self.on if name not in OCCASIONS]:
-            raise ValueError(f"on names {strange[0]!r}; expected some of {', '.join(OCCASIONS)}")
+        _check_occasions(self.on)
         if not 0 < self.timeout_s <= 3600:
             raise ValueError(f"timeout_s is {self.timeout_s}; expected above 0, up to 3600")
 
@@ -99,8 +98,7 @@ class GpioLine:
     def __post_init__(self) -> None:
         if re.fullmatch(r"[^:]+:[^:]+", self.line) is None:
             raise ValueError(f'line: "{self.line:.60}"; expected "CHIP:LINE", such as "gpiochip0:17"')
-        if strange := [name for name in self.on if name not in OCCASIONS]:
-            raise ValueError(f"on names {strange[0]!r}; expected some of {', '.join(OCCASIONS)}")
+        _check_occasions(self.on)
         for name in ("pulse_s", "delay_s", "debounce_s"):
             if not 0 <= getattr(self, name) <= 60:
                 raise ValueError(f"{name}: {getattr(self, name)}; expected 0 to 60")
@@ -199,6 +197,11 @@ def read_rules(path: Path) -> Rules:
         return Rules(**decide, gpio_trigger=listened, commands=tuple(commands), gpio=tuple(gpio))
     except ValueError as error:
         raise wrong(path, text, error) from error
+
+
+def _check_occasions(names: tuple[str, ...]) -> None:
+    if strange := [name for name in names if name not in OCCASIONS]:
+        raise ValueError(f"on names {strange[0]!r}; expected some of {', '.join(OCCASIONS)}")
 
 
 def _entry(values: Any, kinds: Kinds, where: str, needed: str) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 
-from aae_detect.errors import AaeDetectError, ConfigError
+from aae_detect.errors import ConfigError
 from aae_detect.sinks.sink import Sink
 from aae_detect.store.cursor import Cursor
 from aae_detect.store.event_store import DamagedEventError, EventStore, StoredEvent
@@ -66,7 +65,7 @@ class Forwarder:
                 last = self._stop.is_set()
                 try:
                     sent = self._send()
-                except (AaeDetectError, sqlite3.Error) as error:
+                except Exception as error:  # whatever it is: a thread that ended would keep events for ever, unsaid
                     self._fail(error)
                     goes_on = not last
                     continue
@@ -87,9 +86,10 @@ class Forwarder:
         if missing := batch[0].number - self._cursor.number - 1:
             self._say(f"warning: {self.name}: {missing} events were taken out of the store before they could be sent")
             self._cursor.move(batch[0].number - 1)
+        self.waiting = self._reader.count(after=self._cursor.number)
         count = self._sink.deliver(batch, self._stop)
         self._cursor.move(batch[count - 1].number)
-        self.waiting = self._reader.count(after=self._cursor.number)
+        self.waiting -= count
         if self._failures:
             self._failures = 0
             self._say(f"{self.name}: events arrive again")
@@ -109,10 +109,6 @@ class Forwarder:
         return found
 
     def _fail(self, error: Exception) -> None:
-        try:
-            self.waiting = self._reader.count(after=self._cursor.number)
-        except sqlite3.Error:
-            self.waiting = max(self.waiting, 1)
         if self._failures == 0:
             what = str(error) if isinstance(error, ConfigError) else f"{self.name}: {error}"
             self._say(f"warning: {what}; events wait in {self._store.folder} until they can be sent")

@@ -25,7 +25,7 @@ _STATE_S, _CHANGE_S = 1.0, 0.1
 """The state of a source is told so often at most; a change of the verdict sooner."""
 
 _DECISIONS = 100
-"""That wait for a connection; the store has them all."""
+"""That wait for the thread; the store has them all."""
 
 
 class MqttEvents:

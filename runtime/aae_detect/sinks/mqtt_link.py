@@ -26,6 +26,9 @@ KEEPALIVE_S = 20
 _ANSWER_S = 5.0
 """How long a broker may take to answer."""
 
+_MOMENT_S = 2.0
+"""So long without a connection is nothing to speak of: at the start there is none yet."""
+
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 0.1
 
@@ -70,6 +73,7 @@ class MqttLink:
         self._tls = tls_context(settings.ca, settings.cert, settings.key) if tls else None
         self._listeners: dict[str, list[Callable[[str], None]]] = {}
         self._client: Client | None = None
+        self._connected = threading.Event()
         self._refused: dict[int, str] = {}
         self._lost = threading.Event()
         self._stop = threading.Event()
@@ -107,6 +111,8 @@ class MqttLink:
         Raises:
             SinkError: none.
         """
+        if not stop.is_set():
+            self._connected.wait(_MOMENT_S)
         client = self._client
         if client is None:
             raise SinkError(self.problem)
@@ -171,16 +177,18 @@ class MqttLink:
             for topic, payload in (*self.greetings, (f"{self.topic}/status", b"online")):
                 client.publish(topic, payload, qos=1, retain=True)
             self._client = client
+            self._connected.set()
             self.connections += 1
             if self._told:
                 self._told = ""
                 self._say(f"{self.name}: connected")
             self._lost.wait()
             return answers[-1] if len(answers) > 1 else ""
-        except OSError as error:
-            return f"cannot be reached ({error.strerror or error})"
+        except (OSError, ValueError) as error:  # ValueError: no name that a host can have
+            return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
         finally:
             self._client = None
+            self._connected.clear()
             with suppress(OSError, RuntimeError, ValueError):
                 if client.is_connected():
                     gone = client.publish(f"{self.topic}/status", b"offline", qos=1, retain=True)

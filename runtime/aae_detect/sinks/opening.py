@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aae_detect.detector import Detector
 from aae_detect.judged import Output
 from aae_detect.sinks.forwarder import Forwarder
-from aae_detect.sinks.settings import SinkSettings, read_sinks
+from aae_detect.sinks.settings import SinkSettings
 from aae_detect.sinks.sink import Sink
 from aae_detect.store.event_store import EventStore
 
@@ -92,12 +91,3 @@ class Sinks:
         for forwarder in self._forwarders:  # all at once: one that hangs must not take the others' time
             forwarder.stop()
         self._closing.close()
-
-
-def read_asked_sinks(path: Path | None) -> SinkSettings:
-    """Read the file of sinks, if one was asked for.
-
-    Raises:
-        ConfigError: as `read_sinks`.
-    """
-    return SinkSettings() if path is None else read_sinks(path)

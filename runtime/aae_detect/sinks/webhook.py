@@ -10,7 +10,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from aae_detect import __version__
 from aae_detect.errors import ConfigError
@@ -40,7 +40,8 @@ class Webhook:
         self.name = settings.name
         self._types, self._timeout_s, self._say = settings.types, settings.timeout_s, say
         self._secret = secret_bytes(plain_secret(settings.secret))
-        self._path = (address.path or "/") + (f"?{address.query}" if address.query else "")
+        path = (address.path or "/") + (f"?{address.query}" if address.query else "")
+        self._path = quote(path, safe="%/?:@!$&'()*+,;=~")  # what is written with % stays so
         self._headers = {"Content-Type": "application/json", "User-Agent": f"aae-detect/{__version__}"}
         if address.username is not None:
             pair = f"{unquote(address.username)}:{unquote(address.password or '')}".encode()
