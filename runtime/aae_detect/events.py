@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
@@ -15,6 +16,7 @@ from aae_detect.drift import Drift
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame, Signal
 from aae_detect.news import ModelChange, News
+from aae_detect.site_file import SiteEntry
 
 
 def frame_event(frame: Frame, detection: Detection, age_ms: float) -> dict[str, Any]:
@@ -67,6 +69,26 @@ def signal_event(signal: Signal) -> dict[str, Any]:
         "state": "lost" if signal.lost else "back",
     }
     return event | ({"reason": signal.reason} if signal.lost else {"outage_s": round(signal.outage_s, 3)})
+
+
+def calibration_event(entry: SiteEntry, site_file: Path, threshold_before: float) -> dict[str, Any]:
+    """Describe that a camera was calibrated, as `site_file` has it now; `threshold_before` is what held until then."""
+    calibration = entry.calibration
+    return {
+        "type": "calibration",
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "source": entry.camera,
+        "product": entry.product,
+        "site": str(site_file.resolve()),
+        "model_sha256": entry.model_sha256,
+        "threshold": entry.threshold,
+        "threshold_before": threshold_before,
+        "frames": calibration.count,
+        "target_frr": calibration.target_frr,
+        "promised_frr": calibration.promised_frr,
+        "bound_frr": calibration.bound_frr,
+        "extrapolated": calibration.extrapolated,
+    }
 
 
 def news_event(news: News) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from aae_detect.app import demo_model_path
+from aae_detect.detector import Detector
 from aae_detect.site_file import read_site, read_site_entry
+from aae_detect.store.event_store import EventStore
+from aae_detect.store.store_output import run_event
 
 ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
 CALIBRATE = [sys.executable, "-m", "aae_detect.calibrate.cli"]
@@ -75,6 +78,23 @@ def test_one_file_holds_several_cameras_and_products(tiny_model: Path, tmp_path:
     for name, product in (("line 1", ""), ("line 2", "lid")):
         assert f"{name}: aae 64x64 on CPUExecutionProvider, NG above" in done.stderr
         assert f"{read_site_entry(site, name, product).threshold:.4g}" in done.stderr
+
+
+def test_a_running_store_remembers_what_was_calibrated(tiny_model: Path, tmp_path: Path) -> None:
+    site, folder = tmp_path / "site.json", tmp_path / "store"
+    command = (CALIBRATE, tiny_model, "--out", site, "--store", folder, "--source")
+    with EventStore(folder) as running:
+        for seed in (1, 2):
+            done = run(*command, f"demo:160x120?seed={seed}&frames=40&defects=0", "--for", "camera 0")
+            assert done.returncode == 0, done.stderr
+        running.append(run_event("stop", "camera 0"))
+        first, second, stop = (stored.event for stored in running.events())
+    entry = read_site_entry(site, "camera 0")
+    assert (first["type"], first["source"], first["frames"], stop["type"]) == ("calibration", "camera 0", 40, "stop")
+    assert second["threshold_before"] == first["threshold"]
+    assert first["threshold_before"] == Detector.load(tiny_model).threshold
+    assert second["threshold"] == entry.threshold and second["model_sha256"] == entry.model_sha256
+    assert second["site"] == str(site.resolve())
 
 
 def test_pictures_may_stand_for_a_camera(tiny_model: Path, demo_pictures: Path, tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ Ctrl-C, nothing written; 1 anything else.
     metavar="NAME",
     help="The source that this is for, as aae-detect names it, where the frames come from elsewhere.",
 )
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Store of events that shall remember this calibration: that of aae-detect, which may be running.",
+)
 @place_options
 @camera_options
 @provider_option
@@ -70,6 +76,7 @@ def main(
     count: int,
     target_frr: float,
     camera_name: str | None,
+    store: Path | None,
     provider: str,
     provider_options: dict[str, str],
     threads: int | Literal["auto"],
@@ -93,6 +100,7 @@ def main(
             count=count,
             target_frr=target_frr,
             camera_name=camera_name,
+            store=store,
             provider=provider,
             provider_options=provider_options,
             threads=threads,

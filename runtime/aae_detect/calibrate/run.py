@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -17,6 +18,7 @@ from aae_detect.calibrate.fit import fit_site
 from aae_detect.camera.opening import connect, open_asked
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, SourceError
+from aae_detect.events import calibration_event
 from aae_detect.frame_mask import read_mask
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frames import FrameSource
@@ -26,6 +28,7 @@ from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
 from aae_detect.site_places import SitePlaces
 from aae_detect.source_settings import SourceSettings
 from aae_detect.stop_signals import stop_on_signals
+from aae_detect.store.event_store import EventStore
 from aae_detect.stream_judges import Models
 from aae_detect.stream_settings import StreamSettings
 from aae_detect.threshold import Threshold, tell_rate
@@ -46,6 +49,7 @@ class Settings:
     count: int = 300
     target_frr: float = 0.01
     camera_name: str | None = None
+    store: Path | None = None
     provider: str = AUTO
     provider_options: Mapping[str, str] = field(default_factory=dict)
     threads: int | Literal["auto"] = 0
@@ -63,16 +67,28 @@ def run(settings: Settings) -> int:
     if settings.camera_name is not None and len(settings.streams) > 1:
         raise ConfigError(f"--for names one camera, and {len(settings.streams)} sources are given; leave it out")
     site = read_site(settings.out) if settings.out.exists() else SiteFile(())
+    # Opened before the parts pass: a store that cannot be written to must not cost them.
+    with nullcontext() if settings.store is None else EventStore(settings.store) as store:
+        return _run(settings, site, store)
+
+
+def _run(settings: Settings, site: SiteFile, store: EventStore | None) -> int:
     owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
     models = Models(settings.provider, settings.threads, settings.provider_options, None, _say, owner)
+    events: list[dict[str, Any]] = []
     stop = threading.Event()
     with stop_on_signals(stop):
         for stream in settings.streams:
             if (entry := _calibrate(settings, stream, models, stop)) is None:
                 click.echo("stopped; nothing was written", err=True)
                 return _STOPPED
+            held = {known.title: known.threshold for known in site.entries}
+            events.append(calibration_event(entry, settings.out, held.get(entry.title, models.of(stream).threshold)))
             site = site.with_entry(entry)
     write_site(settings.out, site)
+    if store is not None:
+        for event in events:
+            store.append(event)
     click.echo(f"written to {settings.out}; use it with `aae-detect ... --site {settings.out}`")
     return 0
 

@@ -71,7 +71,7 @@ class DamagedEventError(ConfigError):
 
 
 class EventStore:
-    """One store; one process writes, any may read."""
+    """One store; any number of processes may read, and others write beside the one that runs, now and then."""
 
     def __init__(self, folder: Path, read_only: bool = False, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
         """Open a store, made where there is none.
