@@ -4,6 +4,11 @@
 PYTHON ?= python3
 FRAMES ?= 300
 PYTEST_ARGS ?=
+WORKERS ?= 2
+
+# Many tests wait for a camera, a broker or a process, so several workers side by side take little more than half of the
+# time of one. A file's tests stay together, as they share what they set up. WORKERS=0 runs all in one process.
+SPREAD = -n $(WORKERS) --dist loadfile
 
 SETUP := pyproject.toml constraints.txt scripts/make_venv.sh
 SHIPPED := README.md LICENSE $(shell find runtime train export benchmarks/aae_compare -type f -not -name '*.pyc')
@@ -28,10 +33,10 @@ demo: .venv-demo/.ready  ## run the demo: a video, an event file and a summary i
 		|| { code=$$?; [ $$code -eq 3 ] || exit $$code; }
 
 test: .venv-test/.ready  ## run all the tests, the long ones in their short forms (PYTEST_ARGS="-k word")
-	.venv-test/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	.venv-test/bin/python -m pytest -m "not slow" $(SPREAD) $(PYTEST_ARGS)
 
 test-lean: .venv-lean/.ready  ## run the runtime tests with the device's dependencies only: no torch, no onnx
-	.venv-lean/bin/python -m pytest -m "not slow" $(PYTEST_ARGS) tests/runtime
+	.venv-lean/bin/python -m pytest -m "not slow" $(SPREAD) $(PYTEST_ARGS) tests/runtime
 
 test-long: .venv-test/.ready  ## run the long forms of the tests
 	.venv-test/bin/python -m pytest -m slow $(PYTEST_ARGS)
@@ -66,5 +71,5 @@ clean:  ## remove the environments, the demo's output, and all caches
 	@touch $@
 
 .venv-lean/.ready: $(SETUP)
-	@scripts/make_venv.sh .venv-lean -e . pytest hypothesis
+	@scripts/make_venv.sh .venv-lean -e . pytest pytest-xdist hypothesis
 	@touch $@

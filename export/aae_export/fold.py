@@ -1,7 +1,7 @@
 """Folds what is computed with weights alone into the weights: fewer operations for the same answer.
 
     x + conv(x)                          becomes one convolution, with 1 added where it looks at x itself
-    conv(mean of 2x2 - drawing)          is linear, so the picture's part of it joins the convolution of the picture
+    conv(picture - drawing)              is linear, so the picture's part of it joins the convolution of the picture
 
 What comes out is the same but for rounding, and is compared with the model as it was trained.
 """
@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from aae_train.head import GAIN, Look
+from aae_train.head import Look
 from aae_train.networks import Residual
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -25,9 +25,11 @@ class FoldedLook(nn.Module):
 
     def __init__(self, look: Look) -> None:
         super().__init__()
-        self.picture, self.drawing = copy.deepcopy(look.picture), copy.deepcopy(look.difference)
-        self.picture.weight[:, :, 1:3, 1:3] += GAIN * look.difference.weight / 4  # the mean of 2x2 pixels
-        self.drawing.weight.mul_(-GAIN)
+        of_picture, of_drawing = look.kernels()
+        self.picture = copy.deepcopy(look.picture)
+        self.picture.weight.copy_(of_picture)
+        self.drawing = nn.Conv2d(self.picture.in_channels, self.picture.out_channels, 3, padding=1, bias=False)
+        self.drawing.weight.copy_(of_drawing)
 
     def forward(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, STEM, H/2, W/2)."""

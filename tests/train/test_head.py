@@ -10,7 +10,7 @@ from aae_train.config import TrainConfig
 from aae_train.descriptors import CHANNELS
 from aae_train.detector import make_detector, measure_evidence
 from aae_train.family import Pictures
-from aae_train.head import Head, head_loss
+from aae_train.head import GAIN, Head, Look, head_loss
 from aae_train.head_judge import ALARM, CALM, HEAD_WEIGHT, SUREST, HeadJudge
 from aae_train.loader import BatchLoader
 from aae_train.players import Players
@@ -29,9 +29,19 @@ def good_pictures(count: int, seed: int = 0) -> np.ndarray:
 def test_logits_come_per_cell_of_4x4_pixels() -> None:
     picture, drawn = torch.zeros(2, 3, *HW), torch.zeros(2, 3, HW[0] // 2, HW[1] // 2)
     deviations = torch.zeros(2, CHANNELS, HW[0] // 8, HW[1] // 8)
-    logits = Head(CHANNELS)(picture, drawn, deviations, deviations).detach()
+    logits = Head(CHANNELS)(picture, drawn, deviations).detach()
     assert logits.shape == (2, 1, HW[0] // 4, HW[1] // 4)
     assert float(logits.mean()) < -1  # defects are rare, until learned otherwise
+
+
+def test_the_first_look_is_at_the_picture_and_at_every_pixel_of_the_difference() -> None:
+    look = Look().requires_grad_(False)
+    picture, drawn = torch.rand(2, 3, 32, 48) * 2 - 1, torch.rand(2, 3, 16, 24) * 2 - 1
+    difference = GAIN * (picture - drawn.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+    expected = look.picture(picture) + look.difference(difference)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = look(picture, drawn)
+    torch.testing.assert_close(found, expected)  # in full precision, at the borders too
 
 
 def test_the_loss_falls_from_wrong_over_unsure_to_right() -> None:
@@ -132,7 +142,7 @@ def test_the_head_sees_the_difference_of_picture_and_drawing() -> None:
     picture = torch.nn.functional.interpolate(drawn, scale_factor=2, mode="nearest")
     deviations = torch.zeros(1, CHANNELS, HW[0] // 8, HW[1] // 8)
     with torch.no_grad():
-        same, other = (head(picture + gray, drawn + gray, deviations, deviations) for gray in (0.0, 0.3))
-        different = head(picture, drawn + 0.3, deviations, deviations)
+        same, other = (head(picture + gray, drawn + gray, deviations) for gray in (0.0, 0.3))
+        different = head(picture, drawn + 0.3, deviations)
     assert torch.allclose(same, other, atol=1e-4)
     assert (same - different).abs().max() > 0.01

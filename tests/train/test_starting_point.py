@@ -1,6 +1,5 @@
 """The starting point: whom it suits, that it helps, and what it was made of."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from aae_detect.demo import DemoCamera
 from aae_detect.errors import ConfigError
+from aae_train.checkpoint import read_tensors
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector
 from aae_train.processes import Processes
@@ -29,25 +29,25 @@ def make(**settings: object) -> tuple[Detector, set[str]]:
     return detector, {".".join(n.split(".")[:2]) for n in before if not torch.equal(before[n], after[n])}
 
 
-DRAWER, HEAD = {"model.encoder", "model.decoder"}, {"judge.head"}
+DRAWER, HEAD = ("model.decoder", "model.encoder"), ("judge.head",)
 
 
 @pytest.mark.parametrize(
     ("settings", "started"),
     [
-        ({}, DRAWER | HEAD),
+        ({}, HEAD + DRAWER),
         ({"head": "none"}, DRAWER),
-        ({"model": "vae"}, DRAWER | HEAD),
+        ({"model": "vae"}, HEAD + DRAWER),
         ({"encoder": "universal"}, HEAD),
         ({"latent": "16"}, HEAD),
         ({"latent_channels": 4}, HEAD),
-        ({"model": "gan", "head": "none"}, set()),
-        ({"tile": 32}, DRAWER | HEAD),
+        ({"model": "gan", "head": "none"}, ()),
+        ({"tile": 32}, HEAD + DRAWER),
     ],
     ids=str,
 )
-def test_whose_networks_it_suits_starts_there(settings: dict[str, object], started: set[str]) -> None:
-    assert make(**settings)[1] == started
+def test_whose_networks_it_suits_starts_there(settings: dict[str, object], started: tuple[str, ...]) -> None:
+    assert make(**settings)[1] == set(started)
 
 
 def test_variances_that_it_does_not_know_stay_narrow() -> None:
@@ -97,24 +97,28 @@ def test_pictures_of_a_drawn_product_are_alike_and_not_the_same(monkeypatch: pyt
     assert between > 3 * within
 
 
-def test_the_script_trains_from_the_point_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_school_teaches_one_head_with_many_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SCRIPTS)
-    import make_starting_point as script
+    from drawn import school as script
 
-    monkeypatch.setattr(script, "STEPS", 4)
-    monkeypatch.setattr(script, "PICTURES", 8)
+    for name, value in {"PICTURES": 8, "DRAWING_STEPS": 2, "HEAD_STEPS": 6}.items():
+        monkeypatch.setattr(script, name, value)
+    start = {name: tensor.float() for name, tensor in read_tensors(STARTING_POINT)[0].items()}
+    school = script.School()
     threads = torch.get_num_threads()
     try:
-        by_chance, from_point = script._learn(0, None), script._learn(0, STARTING_POINT)
+        first, _ = school.round((0,), STARTING_POINT, rate=0.0)
+        second, loss = school.round((1, 0), STARTING_POINT, rate=1.0)
     finally:
         torch.set_num_threads(threads)
-        sys.modules.pop("make_starting_point")
-    assert set(by_chance) == set(from_point)
-    take = make_detector(TrainConfig(data="-"))
-    take_starting_point(take)
-    weights = take.state_dict()
-
-    def distance(end: dict[str, torch.Tensor]) -> float:
-        return sum(float((tensor - weights[name]).square().sum()) for name, tensor in end.items())
-
-    assert distance(from_point) < 0.2 * distance(by_chance)
+    assert set(first) == set(second) == set(start) and loss > 0
+    for name, tensor in start.items():
+        if name.startswith("judge.head."):
+            assert torch.equal(first[name], tensor), "it goes on from the point, and a rate of nothing moves nothing"
+            assert not torch.equal(second[name], tensor), "it learns"
+        else:
+            # A few steps lead away from the point, and not far.
+            assert 0 < (second[name] - tensor).norm() < 0.5 * tensor.norm() + 0.1
+            assert not torch.equal(first[name], second[name]), "the newest product's"
+    heads = {id(lesson.judge.head) for lesson in school._lessons.values()}
+    assert set(school._lessons) == {0, 1} and len(heads) == 1

@@ -31,7 +31,10 @@ SIGNED, SIGNED_LEVELS = 5, 2
 """Derivatives that also count with their sign, and the coarsest levels where they do; on finer ones the mean of a
 place is next to nothing."""
 
-CHANNELS = LEVELS * DERIVATIVES + SIGNED_LEVELS * SIGNED + 3
+COLOURS = 3
+"""The last descriptors: mean lightness and colour of the place."""
+
+CHANNELS = LEVELS * DERIVATIVES + SIGNED_LEVELS * SIGNED + COLOURS
 
 _BLOCK = 16
 """Seven pairs, and two planes of nothing: ONNX Runtime keeps blocks of 16 channels in its own layout."""

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aae_train.compute import shrunk
 from aae_train.networks import Residual, start_layer
 
 WIDTHS = (32, 64, 96)
@@ -39,17 +38,33 @@ out."""
 
 
 class Look(nn.Module):
-    """The first look: at the picture, and at what it differs by from the drawing."""
+    """The first look: at the picture, and at what it differs by from the drawing, pixel by pixel.
+
+    The drawing has half the size, so its pixels are repeated; as all this is linear, neither that nor the difference
+    need be made: the picture's kernel takes the difference's in, and the drawing gets one of what its pixels cover.
+    Detail that is fainter than the light it lies in comes in through the difference, at `GAIN`: with kernels of one
+    pixel of half the size for it, a head that starts from nothing was 3 points of the select score behind after
+    600 steps (mvtec3d_tire, 60 synthetic defects, 65.3 and 68.5).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.picture = start_layer(nn.Conv2d(3, STEM, 4, stride=2, padding=1), 1.0)
-        self.difference = start_layer(nn.Conv2d(3, STEM, 1, bias=False), 1.0)
+        self.difference = start_layer(nn.Conv2d(3, STEM, 4, stride=2, padding=1, bias=False), 1.0)
+
+    def kernels(self) -> tuple[Tensor, Tensor]:
+        """Make the kernels of the picture, (STEM, 3, 4, 4) in steps of 2, and of the drawing, (STEM, 3, 3, 3)."""
+        of_difference = GAIN * self.difference.weight
+        covers = of_difference.new_tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+        return self.picture.weight + of_difference, -(covers @ of_difference @ covers.T)
 
     def forward(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Take a picture (N, 3, H, W) and a drawing (N, 3, H/2, W/2) to features (N, STEM, H/2, W/2)."""
-        features: Tensor = self.picture(picture) + self.difference(GAIN * (shrunk(picture, 2) - drawn))
-        return features
+        # In full precision: the sum is a small difference of large numbers.
+        with torch.autocast(picture.device.type, enabled=False):
+            of_picture, of_drawing = self.kernels()
+            features = F.conv2d(picture, of_picture, self.picture.bias, stride=2, padding=1)
+            return features + F.conv2d(drawn, of_drawing, padding=1)
 
 
 class Head(nn.Module):
@@ -59,14 +74,14 @@ class Head(nn.Module):
         """Make a head.
 
         Args:
-            channels: Of the deviations, each of the two.
+            channels: Kinds of deviations.
         """
         super().__init__()
         fine, middle, coarse = WIDTHS
         self.look = Look()
         self.stem = nn.Sequential(nn.ReLU(), _conv(STEM, fine), nn.ReLU(), *_deeper(fine))
         self.down = _conv(fine, middle)
-        self.beside = start_layer(nn.Conv2d(2 * channels, middle, 1), 2.0)
+        self.beside = start_layer(nn.Conv2d(channels, middle, 1), 2.0)
         self.seen = nn.Sequential(nn.ReLU(), *_deeper(middle))
         self.bottom = nn.Sequential(_conv(middle, coarse), nn.ReLU(), *_deeper(coarse), *_deeper(coarse))
         self.up_coarse = _up(coarse, middle)
@@ -77,21 +92,23 @@ class Head(nn.Module):
         assert isinstance(last, nn.Conv2d) and last.bias is not None  # made in the line before
         nn.init.constant_(last.bias, _START_LOGIT)
 
-    def forward(self, picture: Tensor, drawn: Tensor, seen: Tensor, lacking: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, drawn: Tensor, deviations: Tensor) -> Tensor:
         """Mark defects.
 
         Args:
             picture: (N, 3, H, W) in [-1, 1].
             drawn: (N, 3, H/2, W/2): what the part should look like.
-            seen: (N, C, H/8, W/8), deviations of the picture's descriptors, about unit variance on good pictures.
-            lacking: The same shape: what of those deviations the drawing lacks.
+            deviations: (N, C, H/8, W/8), about unit variance on good pictures; where only the first kinds are known,
+                C is less than the head's.
 
         Returns:
             (N, 1, H/4, W/4) logits.
         """
         fine = self.stem(self.look(picture, drawn))
-        deviations = _DEVIATION * torch.cat([seen, lacking], dim=1).clamp(-_REACH, _REACH)
-        middle = self.seen(self.down(fine) + self.beside(deviations))
+        deviations = _DEVIATION * deviations.clamp(-_REACH, _REACH)
+        known = deviations.shape[1]
+        weight = self.beside.weight if known == self.beside.in_channels else self.beside.weight[:, :known]
+        middle = self.seen(self.down(fine) + F.conv2d(deviations, weight, self.beside.bias))
         middle = self.joined(self.up_coarse(self.bottom(middle)) + middle)
         logits: Tensor = self.out(self.up_middle(middle) + fine)
         return logits

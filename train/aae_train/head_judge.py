@@ -2,8 +2,9 @@
 
     places:  how far the descriptors of a place lie from what is usual there. Needs no defects to learn from, so it does
              not care which kind comes; strong on what is coarse, or spread over an area
-    head:    the logit of a U-Net on picture, drawing and the deviations of both, trained on synthetic defects. Strong
-             on what is thin, faint or small, as far as synthetic defects are like real ones
+    head:    the logit of a U-Net on picture, drawing, the deviations of both, and those of the picture as a whole,
+             trained on synthetic defects. Strong on what is thin, faint or small, as far as synthetic defects are like
+             real ones
 
 Each is standardised by its largest values on good pictures (`evidence_statistics`), and the map is their sum, the head
 counting twice: where both are a little suspicious, something is wrong. Neither may silence the other, so being sure of
@@ -21,13 +22,14 @@ from torch import Tensor
 
 from aae_train.compute import shrunk
 from aae_train.config import TrainConfig
-from aae_train.descriptors import CHANNELS, FINEST, Descriptors
+from aae_train.descriptors import CHANNELS, COLOURS, FINEST, Descriptors
 from aae_train.evidence_statistics import Statistics, fit_tails
 from aae_train.family import Losses, Pictures
 from aae_train.head import Head, head_loss
 from aae_train.judge import Judge, blur_kernel, blurred
 from aae_train.place_gaussians import PlaceGaussians
 from aae_train.players import Player, Players
+from aae_train.whole_picture import WholePicture
 
 STEP = 8
 """Pixels a side of a place."""
@@ -58,18 +60,21 @@ class HeadJudge(Judge):
         """Make a judge for pictures of a size, multiples of 32; None for one that takes pictures of any size."""
         super().__init__()
         self.describe = Descriptors(STEP)
-        self.places = PlaceGaussians(CHANNELS, input_hw and (input_hw[0] // STEP, input_hw[1] // STEP))
-        self.head = Head(CHANNELS)
+        grid_hw = input_hw and (input_hw[0] // STEP, input_hw[1] // STEP)
+        self.places = PlaceGaussians(CHANNELS, grid_hw)
+        self.whole = WholePicture(grid_hw) if grid_hw else None
+        self.head = Head(2 * CHANNELS + COLOURS)
         self.register_buffer("blur", blur_kernel(self._blur_sigmas), persistent=False)
         line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
         self.register_buffer("enlarge", torch.outer(line, line)[None, None], persistent=False)
 
     @torch.no_grad()
     def prepare(self, good: Tensor, count: int) -> None:
-        """Fit the Gaussians of the places."""
-        self.places.fit(
-            torch.cat([self.describe(good[start : start + _CHUNK]) for start in range(0, len(good), _CHUNK)]), count
-        )
+        """Fit the Gaussians of the places, and the principal directions of whole pictures."""
+        described = torch.cat([self.describe(good[start : start + _CHUNK]) for start in range(0, len(good), _CHUNK)])
+        self.places.fit(described, count)
+        if self.whole is not None:
+            self.whole.fit(described[:, -COLOURS:], count)
 
     def players(self, config: TrainConfig) -> dict[str, Player]:
         """Who learns: the head."""
@@ -78,9 +83,9 @@ class HeadJudge(Judge):
     def step(self, pictures: Pictures, drawn: Tensor, players: Players) -> Losses:
         """Teach the head once."""
         with torch.no_grad():
-            drawn, seen, lacking = self._compare(pictures.shown, drawn)
+            drawn, _, deviations = self._compare(pictures.shown, drawn)
         with players.autocast():
-            logits = self.head(pictures.shown, drawn, seen, lacking)
+            logits = self.head(pictures.shown, drawn, deviations)
         assert pictures.mask is not None  # vectors have none, and no judge either
         loss = head_loss(logits.float(), pictures.mask)
         players.descend("head", loss)
@@ -88,11 +93,11 @@ class HeadJudge(Judge):
 
     def evidence(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Measure distances of places and logits of the head, (N, 2, H/4, W/4)."""
-        drawn, seen, lacking = self._compare(picture, drawn)
+        drawn, seen, deviations = self._compare(picture, drawn)
         # Twice the size, linearly between the places: a transposed convolution, which every runtime has.
         distances = F.pad(self.places.distances(seen), (1, 1, 1, 1), mode="replicate")
         distances = F.conv_transpose2d(distances, self.enlarge, stride=2, padding=3)
-        logits = self.head(picture, drawn, seen, lacking)
+        logits = self.head(picture, drawn, deviations)
         return blurred(torch.cat([distances, logits], dim=1), self.blur)
 
     def standards(self, evidence: NDArray[np.float32]) -> Statistics:
@@ -107,13 +112,15 @@ class HeadJudge(Judge):
         return places + HEAD_WEIGHT * head
 
     def _compare(self, picture: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Find how far a picture's places lie from what is usual there, and from the drawing's.
+        """Find how far a picture's places lie from what is usual there, from the drawing's, and from whole pictures.
 
         Returns:
-            The drawing in half the picture's size, even where there is more of it: it is smoother anyway; and the two
-            kinds of deviations that a head looks at.
+            The drawing in half the picture's size, even where there is more of it: it is smoother anyway; the
+            deviations of places from what is usual there; and all deviations that a head looks at.
         """
         drawn = shrunk(drawn, 2 * drawn.shape[2] // picture.shape[2])
         described = self.describe(picture)
         lacking = self.places.whiten(described[:, FINEST:] - self.describe.coarser(drawn))
-        return drawn, self.places(described), lacking
+        seen = self.places(described)
+        whole = () if self.whole is None else (self.whole(described[:, -COLOURS:]),)
+        return drawn, seen, torch.cat([seen, lacking, *whole], dim=1)
