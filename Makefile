@@ -6,8 +6,8 @@ FRAMES ?= 300
 PYTEST_ARGS ?=
 WORKERS ?= 2
 
-# Many tests wait for a camera, a broker or a process, so several workers side by side take little more than half of the
-# time of one. A file's tests stay together, as they share what they set up. WORKERS=0 runs all in one process.
+# Many tests wait for a camera, a broker or a process, so several workers go side by side. A file's tests stay together,
+# as they share what they set up. WORKERS=0 runs all in one process.
 SPREAD = -n $(WORKERS) --dist loadfile
 
 SETUP := pyproject.toml constraints.txt scripts/make_venv.sh

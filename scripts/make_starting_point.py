@@ -26,7 +26,7 @@ from drawn.school import HEAD_STEPS, SEED, School, Weights, draw_pictures, make_
 
 from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.phases import learning_rate_share
-from aae_train.starting_point import PARTS, STARTING_POINT
+from aae_train.starting_point import HEAD, STARTING_POINT
 
 SCHOOL = 12
 """Products that a school's head learns from at a time."""
@@ -79,9 +79,7 @@ def _round(numbers: range, path: Path, rate: float) -> tuple[Weights, float]:
 def _move(point: Weights, ends: tuple[Weights, ...], share: float) -> Weights:
     """Move a share of the way to the mean of where drawers ended, and all the way to that of the heads."""
     mean = {name: torch.stack([end[name] for end in ends]).mean(dim=0) for name in point}
-    return {
-        name: torch.lerp(point[name], end, 1.0 if name.startswith(PARTS[1]) else share) for name, end in mean.items()
-    }
+    return {name: torch.lerp(point[name], end, 1.0 if name.startswith(HEAD) else share) for name, end in mean.items()}
 
 
 if __name__ == "__main__":

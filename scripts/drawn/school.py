@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae_train.checkpoint import read_tensors
 from aae_train.compute import keep_memory, to_pictures
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector
@@ -23,7 +22,7 @@ from aae_train.loader import BatchLoader
 from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.stage import Stage, StageTrainer
-from aae_train.starting_point import PARTS, take_starting_point
+from aae_train.starting_point import HEAD, PARTS, take_starting_point
 from drawn.products import draw_product
 
 PICTURES = 64
@@ -45,7 +44,6 @@ class Lesson:
     """A product as the head sees it: its drawer and its places, and pictures with and without defects."""
 
     detector: Detector
-    judge: HeadJudge
     loader: BatchLoader
 
     def teach(self, players: Players) -> float:
@@ -55,7 +53,7 @@ class Lesson:
         with torch.no_grad(), players.autocast():
             drawn = self.detector.model(shown).float().clamp(-1.0, 1.0)
         pictures = Pictures(shown, to_pictures(batch.clean, "cpu"), torch.from_numpy(batch.mask))
-        return self.judge.step(pictures, drawn, players)["head"]
+        return self.detector.judge.step(pictures, drawn, players)["head"]
 
 
 class School:
@@ -79,22 +77,20 @@ class School:
         """
         torch.set_num_threads(1)
         keep_memory()
-        weights, _ = read_tensors(point)
         for left in self._lessons.keys() - set(numbers):
             self._lessons.pop(left).loader.close()
         for number in numbers:
             if number not in self._lessons:
                 self._lessons[number] = self._take_in(number, point)
-        newest = self._lessons[numbers[0]]
-        head = newest.judge.head
-        head.load_state_dict({name.removeprefix(PARTS[1][0]): weights[name] for name in _named(weights, PARTS[1])})
+        newest = self._lessons[numbers[0]].detector
+        take_starting_point(newest, point, (HEAD,))  # all products' judges share it
         if self._players is None:
             self._players = Players(newest.judge.players(_config(0)), Processes("cpu"))
         self._players.set_rate(rate)
         rng = np.random.default_rng([SEED, *numbers])
         chosen = rng.permutation(np.resize(list(numbers), HEAD_STEPS))
         losses = [self._lessons[number].teach(self._players) for number in chosen]
-        return parts_of(newest.detector), float(np.mean(losses))
+        return parts_of(newest), float(np.mean(losses))
 
     def _take_in(self, number: int, point: Path) -> Lesson:
         """Train a product's drawer, and find what is usual at its places."""
@@ -122,7 +118,7 @@ class School:
             defect_rate=config.defect_rate,
             ahead=1,
         )
-        return Lesson(detector, judge, loader)
+        return Lesson(detector, loader)
 
 
 def draw_pictures(number: int) -> NDArray[np.uint8]:
@@ -141,11 +137,7 @@ def make_trainer(number: int, pictures: NDArray[np.uint8]) -> StageTrainer:
 def parts_of(detector: Detector) -> Weights:
     """Return a copy of what a starting point has of a detector."""
     state = detector.state_dict()
-    return {name: state[name].clone() for part in PARTS for name in _named(state, part)}
-
-
-def _named(weights: Weights, prefixes: tuple[str, ...]) -> list[str]:
-    return [name for name in weights if name.startswith(prefixes)]
+    return {name: state[name].clone() for part in PARTS for name in state if name.startswith(part)}
 
 
 def _config(number: int) -> TrainConfig:

@@ -12,6 +12,7 @@ import pytest
 
 from aae_detect.app import demo_model_path
 from aae_detect.detector import Detector
+from aae_detect.event_types import EVENT_TYPES
 from aae_detect.site_file import read_site, read_site_entry
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
@@ -90,6 +91,7 @@ def test_a_running_store_remembers_what_was_calibrated(tiny_model: Path, tmp_pat
         running.append(run_event("stop", "camera 0"))
         first, second, stop = (stored.event for stored in running.events())
     entry = read_site_entry(site, "camera 0")
+    assert {first["type"], stop["type"]} <= set(EVENT_TYPES)
     assert (first["type"], first["source"], first["frames"], stop["type"]) == ("calibration", "camera 0", 40, "stop")
     assert second["threshold_before"] == first["threshold"]
     assert first["threshold_before"] == Detector.load(tiny_model).threshold

@@ -1,18 +1,15 @@
-"""Sinks of stored events: a real web server, the user's function, and the file that names them."""
+"""Sinks of stored events: a real web server, and the user's function."""
 
 import base64
 import hashlib
 import hmac
 import json
-import os
 import re
 import shutil
 import ssl
 import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -23,10 +20,9 @@ from typing import Any
 import pytest
 
 from aae_detect import ConfigError
-from aae_detect.config_check import check_config
 from aae_detect.sinks.forwarder import Forwarder
 from aae_detect.sinks.python_call import PythonCall
-from aae_detect.sinks.settings import PythonSettings, SinkSettings, WebhookSettings, read_sinks
+from aae_detect.sinks.settings import PythonSettings, WebhookSettings
 from aae_detect.sinks.sink import Sink
 from aae_detect.sinks.webhook import Webhook, secret_bytes, signature
 from aae_detect.store.event_store import EventStore, Retention
@@ -270,135 +266,3 @@ def test_a_damaged_event_is_in_nobodys_way_and_lost_ones_are_counted(
     assert server.numbers == [1, 2, 4]
     assert f"warning: {settings.name}: 1 events were taken out of the store before they could be sent" in said
     assert any("event 4 is damaged" in line and line.endswith("it is left out") for line in said), said
-
-
-WHOLE = """
-[mqtt]
-url = "mqtts://line1:${file:/run/secrets/mqtt}@broker.factory:8884"
-topic = "factory/line1"
-client_id = "line1"
-ca = "ca.pem"
-home_assistant = "homeassistant"
-
-[[webhook]]
-url = "https://${USER}@erp.factory/hooks"
-secret = "${HOOK}"
-types = ["frame", "decision"]
-timeout_s = 3
-
-[[python]]
-call = "tell.py:on_event"
-
-[metrics]
-listen = "0.0.0.0:9000"
-"""
-
-
-def test_a_file_says_all_that_sinks_can(tmp_path: Path) -> None:
-    file = tmp_path / "sinks.toml"
-    file.write_text(WHOLE)
-    found = read_sinks(file)
-    assert found.mqtt is not None and found.metrics is not None
-    assert (found.mqtt.topic, found.mqtt.ca) == ("factory/line1", str(tmp_path / "ca.pem"))
-    assert found.webhooks[0].types == ("frame", "decision")
-    assert found.webhooks[0].name.startswith("webhook erp.factory ")
-    assert found.python[0].call == f"{tmp_path / 'tell.py'}:on_event"
-    assert found.python[0].name == "python tell.py:on_event"
-    assert found.metrics.address == ("0.0.0.0", 9000)
-    assert found.need_store and not SinkSettings(metrics=found.metrics).need_store
-    file.write_text("")
-    assert read_sinks(file) == SinkSettings()
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "words"),
-    [
-        ("\n[mail]\n", 2, "mail is not expected; expected [mqtt], [[webhook]], [[python]] and [metrics]"),
-        ('[mqtt]\ntopic = "a"\n', 1, "mqtt: url is missing"),
-        ('[mqtt]\nurl = "mqtt://b"\ntopic = "a/#"\n', 3, "topic: "),
-        ('[mqtt]\ntopic = "a"\nurl = "http://user:hidden@b"\n', 3, "expected mqtt://HOST or mqtts://HOST"),
-        ('[mqtt]\ntopic = "a"\nurl = "mqtt://b:99999"\n', 3, "url: "),
-        ("[webhook]\n", 1, "expected [[webhook]], with two brackets"),
-        ('[[webhook]]\nurl = "https://b"\n\ntypes = ["frames"]\n', 4, 'types: "frames"; expected some of frame, '),
-        ('[[webhook]]\nurl = "https://b"\ntimeout_s = 0\n', 3, "timeout_s: 0.0; expected above 0"),
-        ('[[webhook]]\nurl = "https://b"\nport = 3\n', 3, "port: unknown in webhook; expected one of url, "),
-        ('[[webhook]]\nurl = "https://b"\n[[webhook]]\nurl = "https://b"\n', 1, 'two sinks are called "webhook b '),
-        ('[[python]]\ncall = "tell:on_event"\n', 2, 'expected "FILE.py:FUNCTION"'),
-        ('[metrics]\nlisten = "9464"\n', 2, 'expected "ADDRESS:PORT"'),
-        ("[metrics\n", 0, "is no TOML"),
-    ],
-)
-def test_what_is_wrong_in_a_file_is_said_with_its_line(text: str, line: int, words: str, tmp_path: Path) -> None:
-    file = tmp_path / "sinks.toml"
-    file.write_text(text)
-    with pytest.raises(ConfigError) as raised:
-        read_sinks(file)
-    assert words in str(raised.value)
-    assert str(raised.value).startswith(f"{file}:{line}: " if line else f"{file} ")
-    assert "hidden" not in str(raised.value)
-
-
-def test_a_configuration_is_checked_with_its_sinks(tmp_path: Path, tiny_model: Path) -> None:
-    line, sinks = tmp_path / "line.toml", tmp_path / "sinks.toml"
-    line.write_text(f'[[source]]\nsource = "0"\nmodel = "{tiny_model}"\n')
-    sinks.write_text('[[webhook]]\nurl = "http://127.0.0.1:1/"\nsecret = "${NOT_SET}"\n')
-    lines, fine = check_config(line, sinks)
-    assert not fine and lines[0] == f"{sinks}: ${{NOT_SET}}: the environment variable NOT_SET is not set"
-    sinks.write_text('[[webhook]]\nurl = "http://127.0.0.1:1/"\n')
-    assert check_config(line, sinks) == ([f"{sinks}: fine", "camera 0: fine"], True)
-    rules = tmp_path / "decide.toml"
-    rules.write_text('[decide]\nper = "trigger"\nmqtt_topic = "part"\n')
-    line.write_text(f'[[source]]\nsource = "0"\nmodel = "{tiny_model}"\ndecide = "decide.toml"\n')
-    lines, fine = check_config(line, sinks)
-    assert not fine and "mqtt_topic needs a broker; add --sinks FILE with [mqtt] in it" in lines[1]
-
-
-def test_forwarding_needs_a_store(tmp_path: Path) -> None:
-    sinks = tmp_path / "sinks.toml"
-    sinks.write_text('[[webhook]]\nurl = "http://127.0.0.1:1/"\n')
-    command = [sys.executable, "-m", "aae_detect", "--demo", "--no-window", "--max-frames", "1", "--sinks", str(sinks)]
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "DISPLAY": ""}, timeout=60)
-    assert result.returncode == 2
-    assert "add --store DIR, where they wait" in result.stderr
-
-
-def test_prometheus_reads_what_happens(tmp_path: Path) -> None:
-    pytest.importorskip("prometheus_client", reason="needs prometheus-client")
-    sinks, hook = tmp_path / "sinks.toml", '[[webhook]]\nurl = "http://127.0.0.1:1/"\nname = "erp"\n'
-    sinks.write_text(f'{hook}[metrics]\nlisten = "127.0.0.1:0"\n')
-    from aae_detect.sinks.metrics import Metrics
-    from aae_detect.sinks.settings import MetricsSettings
-
-    with closing(Metrics(MetricsSettings("127.0.0.1:0"))) as taken:
-        port = taken._server.server_port
-        with pytest.raises(ConfigError, match=f"127.0.0.1:{port} cannot be listened on"):
-            Metrics(MetricsSettings(f"127.0.0.1:{port}"))
-    sinks.write_text(f'{hook}[metrics]\nlisten = "127.0.0.1:{port}"\n')
-    command = [sys.executable, "-m", "aae_detect", "--demo", "--no-window", "--sinks", str(sinks)]
-    command += ["--store", str(tmp_path / "store"), "--source", "demo:160x120@30?live=1"][:2]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "DISPLAY": ""})
-    try:
-        text = ""
-
-        def figure(name: str) -> float:
-            found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-            return float(found[1]) if found else 0.0
-
-        deadline = time.monotonic() + 60
-        ng, source = 'aae_frames_total{source="demo camera (seed 0)",verdict="NG"}', 'source="demo camera (seed 0)"'
-        while figure(ng) < 2 or figure('aae_events_waiting{sink="erp"}') < 3:
-            assert time.monotonic() < deadline, text
-            time.sleep(0.2)
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-                    text = answer.read().decode()
-            except OSError:
-                continue
-    finally:
-        running.terminate()
-        running.communicate(timeout=30)
-    frames = sum(figure(f'aae_frames_total{{{source},verdict="{verdict}"}}') for verdict in ("OK", "NG", "UNKNOWN"))
-    assert figure(f"aae_latency_seconds_count{{{source}}}") == frames > 2
-    assert figure(f"aae_threshold{{{source}}}") > 0
-    assert figure("process_open_fds") > 3
-    assert re.search(rf'aae_model_info{{sha256="[0-9a-f]{{64}}",{re.escape(source)}}} 1.0', text)

@@ -120,5 +120,5 @@ def test_a_school_teaches_one_head_with_many_products(monkeypatch: pytest.Monkey
             # A few steps lead away from the point, and not far.
             assert 0 < (second[name] - tensor).norm() < 0.5 * tensor.norm() + 0.1
             assert not torch.equal(first[name], second[name]), "the newest product's"
-    heads = {id(lesson.judge.head) for lesson in school._lessons.values()}
+    heads = {id(lesson.detector.judge.head) for lesson in school._lessons.values()}
     assert set(school._lessons) == {0, 1} and len(heads) == 1

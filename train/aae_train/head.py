@@ -42,9 +42,9 @@ class Look(nn.Module):
 
     The drawing has half the size, so its pixels are repeated; as all this is linear, neither that nor the difference
     need be made: the picture's kernel takes the difference's in, and the drawing gets one of what its pixels cover.
-    Detail that is fainter than the light it lies in comes in through the difference, at `GAIN`: with kernels of one
-    pixel of half the size for it, a head that starts from nothing was 3 points of the select score behind after
-    600 steps (mvtec3d_tire, 60 synthetic defects, 65.3 and 68.5).
+    Detail that is fainter than the light it lies in comes in through the difference, at `GAIN`. On mvtec3d_tire, 600
+    steps from nothing, a head had a select score of 65.3 with the difference in half the size, and of 68.5 with that in
+    full size, taken from a smoothly enlarged drawing there, and with kernels of 3x3.
     """
 
     def __init__(self) -> None:

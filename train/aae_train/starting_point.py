@@ -16,20 +16,23 @@ from aae_train.checkpoint import read_tensors
 
 STARTING_POINT = Path(__file__).with_name("starting_point.safetensors")
 
-PARTS = (("model.encoder.", "model.decoder."), ("judge.head.",))
-"""What starts there, by the names of the weights; of each, everything or nothing."""
+DRAWER, HEAD = ("model.encoder.", "model.decoder."), ("judge.head.",)
+PARTS = (DRAWER, HEAD)
+"""What starts there, by what the names of the weights begin with; of each, everything or nothing."""
 
 
 @torch.no_grad()
-def take_starting_point(detector: nn.Module, path: Path = STARTING_POINT) -> None:
-    """Start a detector there, as far as it has the networks of the file; others stay as they are.
+def take_starting_point(
+    detector: nn.Module, path: Path = STARTING_POINT, parts: tuple[tuple[str, ...], ...] = PARTS
+) -> None:
+    """Start a detector's `parts` there, as far as it has the networks of the file; others stay as they are.
 
     Raises:
         ConfigError: the file cannot be read.
     """
     start, _ = read_tensors(path)
     weights = detector.state_dict()
-    for prefixes in PARTS:
+    for prefixes in parts:
         part = {name: tensor for name, tensor in start.items() if name.startswith(prefixes)}
         # A network may have more than the file, as a Gaussian posterior has variances; but never less.
         if all(name in weights and weights[name].shape == tensor.shape for name, tensor in part.items()):

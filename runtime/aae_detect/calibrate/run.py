@@ -86,10 +86,10 @@ def _run(settings: Settings, site: SiteFile, store: EventStore | None) -> int:
             events.append(calibration_event(entry, settings.out, held.get(entry.title, models.of(stream).threshold)))
             site = site.with_entry(entry)
     write_site(settings.out, site)
+    click.echo(f"written to {settings.out}; use it with `aae-detect ... --site {settings.out}`")
     if store is not None:
         for event in events:
             store.append(event)
-    click.echo(f"written to {settings.out}; use it with `aae-detect ... --site {settings.out}`")
     return 0
 
 

@@ -29,9 +29,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from aae_detect.checked_toml import a_number, a_text, line_of, read_table, read_toml, texts, wrong
 from aae_detect.errors import ConfigError
+from aae_detect.event_types import EVENT_TYPES
 from aae_detect.source_secrets import hide_secrets
-
-EVENT_TYPES = ("frame", "decision", "drift", "signal", "model", "start", "stop")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError
+from aae_detect.event_types import EVENT_TYPES
 
 if TYPE_CHECKING:
     from aae_detect.store.event_store import StoredEvent
@@ -51,9 +52,7 @@ def _filters(command: Any) -> Any:
         click.option("--since", type=_Span(), metavar="90m|24h|7d", help="Only of the last so long."),
         click.option("--source", "sources", multiple=True, metavar="NAME", help="Only of this source."),
         click.option("--verdict", "verdicts", multiple=True, type=click.Choice(["OK", "NG", "UNKNOWN"])),
-        click.option(
-            "--type", "types", multiple=True, metavar="TYPE", help="frame, decision, drift, signal, start, stop."
-        ),
+        click.option("--type", "types", multiple=True, type=click.Choice(EVENT_TYPES)),
     ):
         command = option(command)
     return command
