@@ -22,6 +22,7 @@ from aae_train.loader import BatchLoader
 from aae_train.players import Players
 from aae_train.processes import Processes
 from aae_train.stage import Stage, StageTrainer
+from aae_train.stage_pictures import StagePictures
 from aae_train.starting_point import HEAD, PARTS, take_starting_point
 from drawn.products import draw_product
 
@@ -44,15 +45,17 @@ class Lesson:
     """A product as the head sees it: its drawer and its places, and pictures with and without defects."""
 
     detector: Detector
+    pictures: StagePictures
     loader: BatchLoader
 
     def teach(self, players: Players) -> float:
         """Take a step of the head; returns the loss."""
         batch = next(self.loader)
+        groups = self.pictures.groups(batch.indices)
         shown = to_pictures(batch.input, "cpu")
         with torch.no_grad(), players.autocast():
             drawn = self.detector.model(shown).float().clamp(-1.0, 1.0)
-        pictures = Pictures(shown, to_pictures(batch.clean, "cpu"), torch.from_numpy(batch.mask))
+        pictures = Pictures(shown, to_pictures(batch.clean, "cpu"), torch.from_numpy(batch.mask), groups)
         return self.detector.judge.step(pictures, drawn, players)["head"]
 
 
@@ -107,18 +110,7 @@ class School:
         # All products' judges share a head, which is what learns.
         self._head = self._head or judge.head.requires_grad_(True)
         judge.head = self._head
-        config = trainer.config
-        loader = BatchLoader(
-            pictures,
-            range(PICTURES),
-            config.batch_size,
-            seed=SEED,
-            stage=number,
-            augment_config=trainer.changes,
-            defect_rate=config.defect_rate,
-            ahead=1,
-        )
-        return Lesson(detector, loader)
+        return Lesson(detector, trainer.pictures, trainer.pictures.batches(DRAWING_STEPS))
 
 
 def draw_pictures(number: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
 from aae_train.descriptors import CHANNELS
 from aae_train.detector import make_detector, measure_evidence
-from aae_train.family import Pictures
+from aae_train.family import Examples, Pictures
 from aae_train.head import GAIN, Head, Look, head_loss
 from aae_train.head_judge import ALARM, CALM, HEAD_WEIGHT, SUREST, HeadJudge
 from aae_train.loader import BatchLoader
@@ -24,6 +24,11 @@ def good_pictures(count: int, seed: int = 0) -> np.ndarray:
     """A demo camera's frames."""
     camera = DemoCamera(seed, size_hw=(128, 192), defect_rate=0.0)
     return np.stack([cv2.resize(camera.render(number * 5)[0], HW[::-1]) for number in range(count)])
+
+
+def examples_of(good: np.ndarray) -> Examples:
+    """Pictures in blocks of three neighbours, dealt out to four groups."""
+    return Examples(to_pictures(good, torch.device("cpu")), len(good), tuple(i // 3 % 4 for i in range(len(good))))
 
 
 def test_logits_come_per_cell_of_4x4_pixels() -> None:
@@ -72,7 +77,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_pictures() -> None:
 def test_the_head_learns_to_find_synthetic_defects_on_parts_that_it_has_not_seen() -> None:
     torch.manual_seed(0)
     judge, good = HeadJudge(HW), good_pictures(24)
-    judge.prepare(to_pictures(good, torch.device("cpu")), len(good))
+    judge.prepare(examples_of(good))
     players = Players(judge.players(TrainConfig(data="x", input_hw=HW)), Processes("cpu"), "fp32")
     with BatchLoader(good, range(len(good)), batch_size=8, seed=0) as loader:
         for _ in range(60):
@@ -93,7 +98,7 @@ def test_the_head_learns_to_find_synthetic_defects_on_parts_that_it_has_not_seen
 
 def test_the_places_alone_see_a_texture_that_is_not_there_on_good_pictures() -> None:
     judge, good = HeadJudge(HW), good_pictures(24)
-    judge.prepare(to_pictures(good, torch.device("cpu")), len(good))
+    judge.prepare(examples_of(good))
     fresh = good_pictures(4, seed=1)
     wrong = fresh.copy()
     wrong[:, 24:40, 40:56] = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
@@ -104,6 +109,23 @@ def test_the_places_alone_see_a_texture_that_is_not_there_on_good_pictures() -> 
         )
     assert after[:, 7:9, 11:13].min() > 1.4 * before.max()
     assert after[:, :3, :5].max() < 1.2 * before.max()  # far away, good stays good
+
+
+def test_a_head_learns_from_pictures_as_strange_as_fresh_ones() -> None:
+    """What it is told of a training picture rests on the other groups; of one that took part, all seems usual."""
+    judge, good = HeadJudge(HW), good_pictures(24)
+    examples = examples_of(good)
+    judge.prepare(examples)
+    pictures, fresh = examples.pictures, to_pictures(good_pictures(24, seed=1), torch.device("cpu"))
+
+    def strangeness(shown: torch.Tensor, groups: tuple[int, ...]) -> float:
+        drawn = torch.nn.functional.avg_pool2d(shown, 2)
+        with torch.no_grad():
+            return float(judge.compare(shown, drawn, groups)[2].square().mean())
+
+    learned, left_out = strangeness(pictures, ()), strangeness(pictures, examples.groups)
+    assert learned < 0.9 * left_out
+    assert left_out == pytest.approx(strangeness(fresh, ()), rel=0.2)
 
 
 def test_witnesses_add_up_and_none_silences_the_other() -> None:

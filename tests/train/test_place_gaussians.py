@@ -87,6 +87,27 @@ def test_a_single_picture_can_be_fitted() -> None:
     assert torch.isfinite(measure(gaussians, draw(2, seed=5))).all()
 
 
+def test_each_deviation_is_that_of_its_descriptor(fitted: PlaceGaussians) -> None:
+    """Whitened without a turn: a step of one descriptor is largest in its own deviation, whatever the product."""
+    assert torch.allclose(fitted.whitening, fitted.whitening.T, atol=1e-5)
+    good = draw(1, seed=3)
+    for channel in range(CHANNELS):
+        moved = good.clone()
+        moved[0, channel, 2, 2] += 1.0
+        step = (fitted(moved) - fitted(good))[0, :, 2, 2]
+        assert step[channel] > 0
+
+
+def test_means_may_come_from_others(fitted: PlaceGaussians) -> None:
+    """As many sets of means as pictures; with the fitted ones, nothing changes."""
+    fresh = draw(2, seed=6)
+    other = fitted.means(draw(50, seed=7), 50)
+    found = fitted(fresh, torch.cat([fitted.mean, other]))
+    assert torch.allclose(found[0], fitted(fresh)[0], atol=1e-5)
+    assert not torch.allclose(found[1], fitted(fresh)[1], atol=1e-2)
+    assert torch.allclose(fitted.means(draw(2000), 2000), fitted.mean, atol=1e-5)
+
+
 @pytest.mark.parametrize(("grid_hw", "step"), [((32, 32), 2), ((44, 32), 2), ((64, 64), 4), ((128, 128), 8)])
 def test_larger_pictures_share_covariances_over_more_places(grid_hw: tuple[int, int], step: int) -> None:
     gaussians = PlaceGaussians(3, grid_hw)

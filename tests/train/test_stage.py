@@ -9,7 +9,7 @@ import torch
 
 from aae_detect.demo import DemoCamera
 from aae_train.config import Head, TrainConfig
-from aae_train.family import Losses
+from aae_train.family import Examples, Losses
 from aae_train.head_judge import HeadJudge
 from aae_train.phases import HEAD_PHASE, HEAD_SHARE
 from aae_train.processes import Processes
@@ -76,7 +76,7 @@ def test_without_a_head_the_drawer_has_all_the_time(tmp_path: Path) -> None:
 def test_the_judge_knows_good_pictures_before_the_first_step() -> None:
     """The places' Gaussians are fitted: distances of good pictures are about 1."""
     trainer = make_trainer("unet")
-    picture = trainer._pictures.first()[:8]
+    picture = trainer.pictures.first()[:8]
     with torch.no_grad():
         assert 0.3 < float(trainer.judge.evidence(picture, picture)[:, 0].mean()) < 1.5
 
@@ -85,8 +85,8 @@ def test_large_pictures_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
     """What the judge is shown at once is bounded in pixels."""
     shown: list[torch.Size] = []
 
-    def look(judge: HeadJudge, good: torch.Tensor, count: int) -> None:
-        shown.append(good.shape)
+    def look(judge: HeadJudge, examples: Examples) -> None:
+        shown.append(examples.pictures.shape)
 
     monkeypatch.setattr(HeadJudge, "prepare", look)
     config = TrainConfig(data="-", input_hw=(512, 512), steps=1, batch_size=1)

@@ -14,6 +14,7 @@ from aae_train.cli import main as train
 from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
 from aae_train.detector import make_detector
+from aae_train.family import Examples
 from aae_train.loader import BatchLoader
 from aae_train.tile import for_whole_pictures, native_size
 
@@ -35,7 +36,7 @@ def test_a_whole_picture_has_no_seams() -> None:
     for parameter in small.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)  # residual layers start at zero, and would do nothing
     with BatchLoader(texture(HW)[None], [0], 40, seed=0, tile=TILE, defect_rate=0.0, ahead=1) as loader:
-        small.judge.prepare(to_pictures(next(loader).clean, torch.device("cpu")), 40)
+        small.judge.prepare(Examples(to_pictures(next(loader).clean, torch.device("cpu")), 40, (0,) * 40))
     whole = for_whole_pictures(small, config)
 
     def look(top: int, left: int) -> np.ndarray:

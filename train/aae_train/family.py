@@ -46,6 +46,25 @@ class Pictures:
     mask: Tensor | None = None
     """(B, H, W) uint8: above 0 where `shown` has a defect; None where examples are vectors."""
 
+    groups: tuple[int, ...] = ()
+    """(B,): the group of each picture, as in `Examples`; empty where nobody has examples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Good pictures that a judge learns from in closed form."""
+
+    pictures: Tensor
+    """(N, 3, H, W) in [-1, 1]."""
+
+    count: int
+    """Different pictures among them; the others are changed copies."""
+
+    groups: tuple[int, ...]
+    """(N,): a picture and its copies are in one group, and so are pictures that resemble each other as neighbours do.
+    Whoever learns by gradient from a picture may be told what the other groups have taught, and nothing that the
+    picture itself has: a fresh one will not have taught anything either."""
+
 
 Losses = dict[str, float]
 """What one step measured, by name. Shared names: `reconstruction` (`losses.reconstruction_loss`), `discriminator`,

@@ -24,9 +24,10 @@ from aae_train.compute import shrunk
 from aae_train.config import TrainConfig
 from aae_train.descriptors import CHANNELS, COLOURS, FINEST, Descriptors
 from aae_train.evidence_statistics import Statistics, fit_tails
-from aae_train.family import Losses, Pictures
+from aae_train.family import Examples, Losses, Pictures
 from aae_train.head import Head, head_loss
 from aae_train.judge import Judge, blur_kernel, blurred
+from aae_train.other_groups import OtherGroups
 from aae_train.place_gaussians import PlaceGaussians
 from aae_train.players import Player, Players
 from aae_train.whole_picture import WholePicture
@@ -64,17 +65,22 @@ class HeadJudge(Judge):
         self.places = PlaceGaussians(CHANNELS, grid_hw)
         self.whole = WholePicture(grid_hw) if grid_hw else None
         self.head = Head(2 * CHANNELS + COLOURS)
+        self._others: OtherGroups | None = None
         self.register_buffer("blur", blur_kernel(self._blur_sigmas), persistent=False)
         line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
         self.register_buffer("enlarge", torch.outer(line, line)[None, None], persistent=False)
 
     @torch.no_grad()
-    def prepare(self, good: Tensor, count: int) -> None:
+    def prepare(self, examples: Examples) -> None:
         """Fit the Gaussians of the places, and the principal directions of whole pictures."""
+        good, count = examples.pictures, examples.count
         described = torch.cat([self.describe(good[start : start + _CHUNK]) for start in range(0, len(good), _CHUNK)])
         self.places.fit(described, count)
         if self.whole is not None:
             self.whole.fit(described[:, -COLOURS:], count)
+        if len(set(examples.groups)) > 1:
+            grid_hw = None if self.whole is None else self.whole.grid_hw
+            self._others = OtherGroups(described, count, examples.groups, self.places, grid_hw)
 
     def players(self, config: TrainConfig) -> dict[str, Player]:
         """Who learns: the head."""
@@ -83,7 +89,7 @@ class HeadJudge(Judge):
     def step(self, pictures: Pictures, drawn: Tensor, players: Players) -> Losses:
         """Teach the head once."""
         with torch.no_grad():
-            drawn, _, deviations = self._compare(pictures.shown, drawn)
+            drawn, _, deviations = self.compare(pictures.shown, drawn, pictures.groups)
         with players.autocast():
             logits = self.head(pictures.shown, drawn, deviations)
         assert pictures.mask is not None  # vectors have none, and no judge either
@@ -93,7 +99,7 @@ class HeadJudge(Judge):
 
     def evidence(self, picture: Tensor, drawn: Tensor) -> Tensor:
         """Measure distances of places and logits of the head, (N, 2, H/4, W/4)."""
-        drawn, seen, deviations = self._compare(picture, drawn)
+        drawn, seen, deviations = self.compare(picture, drawn)
         # Twice the size, linearly between the places: a transposed convolution, which every runtime has.
         distances = F.pad(self.places.distances(seen), (1, 1, 1, 1), mode="replicate")
         distances = F.conv_transpose2d(distances, self.enlarge, stride=2, padding=3)
@@ -111,8 +117,13 @@ class HeadJudge(Judge):
         places = places.clamp_max(ALARM) + torch.log1p((places - ALARM).clamp_min(0.0))
         return places + HEAD_WEIGHT * head
 
-    def _compare(self, picture: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def compare(self, picture: Tensor, drawn: Tensor, groups: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
         """Find how far a picture's places lie from what is usual there, from the drawing's, and from whole pictures.
+
+        Args:
+            picture: As in `evidence`.
+            drawn: As in `evidence`.
+            groups: (N,), those whose part in what is usual to leave out, see `other_groups`; empty: nothing.
 
         Returns:
             The drawing in half the picture's size, even where there is more of it: it is smoother anyway; the
@@ -121,6 +132,9 @@ class HeadJudge(Judge):
         drawn = shrunk(drawn, 2 * drawn.shape[2] // picture.shape[2])
         described = self.describe(picture)
         lacking = self.places.whiten(described[:, FINEST:] - self.describe.coarser(drawn))
-        seen = self.places(described)
-        whole = () if self.whole is None else (self.whole(described[:, -COLOURS:]),)
+        if self._others is not None and groups:
+            seen, *whole = self._others.deviations(described, groups)
+        else:
+            seen = self.places(described)
+            whole = [] if self.whole is None else [self.whole(described[:, -COLOURS:])]
         return drawn, seen, torch.cat([seen, lacking, *whole], dim=1)

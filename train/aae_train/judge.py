@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from aae_train.compute import shrunk
 from aae_train.config import TrainConfig
 from aae_train.evidence_statistics import Statistics, fit_places
-from aae_train.family import Losses, Pictures
+from aae_train.family import Examples, Losses, Pictures
 from aae_train.players import Player, Players
 
 CELL = 4
@@ -33,13 +33,8 @@ class Judge(nn.Module, ABC):
     learns = False
     """Whether it is prepared, and then taught in a phase of its own; see `prepare` and `step`."""
 
-    def prepare(self, good: Tensor, count: int) -> None:
-        """Learn in closed form, before the first step.
-
-        Args:
-            good: (N, 3, H, W) in [-1, 1].
-            count: Different pictures among them; the others are changed copies.
-        """
+    def prepare(self, examples: Examples) -> None:
+        """Learn in closed form, before the first step."""
 
     def players(self, config: TrainConfig) -> dict[str, Player]:
         """Say who learns by gradient, and how fast; nobody, unless overridden."""

@@ -71,15 +71,17 @@ class PlaceGaussians(nn.Module):
         values = descriptors.double()
         relative = values - values.mean(dim=(2, 3), keepdim=True)
         overall = relative.mean(dim=(0, 2, 3), keepdim=True)
-        own_weight = 0.0 if self._everywhere else count / (count + PRIOR_COUNT)
-        mean = own_weight * relative.mean(dim=0, keepdim=True) + (1 - own_weight) * overall
-        self.mean.copy_(overall if self._everywhere else mean)
+        mean = self.means(values, count)
+        self.mean.copy_(mean)
         self.scale.copy_((relative - mean).std(dim=(0, 2, 3), keepdim=True))
-        away = values - mean - self._offset(values)
+        away = values - mean - self._offset(values, mean)
         # Over all places, means included: a direction in which places differ anyway needs a larger step to be odd.
         rows = (away + mean - overall).transpose(0, 1).flatten(1)
         variances, directions = torch.linalg.eigh(rows.cov())
-        whitening = directions * (variances.clamp_min(0) + _WHITENING_FLOOR * variances.mean() + 1e-12).rsqrt()
+        scaled = directions * (variances.clamp_min(0) + _WHITENING_FLOOR * variances.mean() + 1e-12).rsqrt()
+        # Turned back: each deviation stays the one of its descriptor, as near as may be, so that what a head has
+        # learned of one product holds for another.
+        whitening = scaled @ directions.T
         blocks = self._blocks(torch.einsum("nchw,ck->nhwk", away, whitening))  # (blocks, samples, K)
         blocks = blocks - blocks.mean(dim=1, keepdim=True)
         covariance = blocks.mT @ blocks / max(1, blocks.shape[1] - 1)
@@ -87,13 +89,23 @@ class PlaceGaussians(nn.Module):
         self.whitening.copy_(whitening.T)
         self.factors.copy_(torch.linalg.cholesky(precision))
 
-    def forward(self, descriptors: Tensor) -> Tensor:
-        """Compare descriptors (N, C, h, w) with what is usual.
+    def means(self, descriptors: Tensor, count: int) -> Tensor:
+        """Estimate what is usual at each place, (1, C, h, w) or (1, C, 1, 1), from what `fit` takes."""
+        relative = descriptors - descriptors.mean(dim=(2, 3), keepdim=True)
+        overall = relative.mean(dim=(0, 2, 3), keepdim=True)
+        if self._everywhere:
+            return overall
+        own_weight = count / (count + PRIOR_COUNT)
+        return own_weight * relative.mean(dim=0, keepdim=True) + (1 - own_weight) * overall
+
+    def forward(self, descriptors: Tensor, mean: Tensor | None = None) -> Tensor:
+        """Compare descriptors (N, C, h, w) with what is usual: with `mean`, (1 or N, C, h, w), instead of their own.
 
         Returns:
             (N, C, h, w) deviations from the mean of the place, whitened over all places.
         """
-        return self.whiten(descriptors - self.mean - self._offset(descriptors))
+        mean = self.mean if mean is None else mean
+        return self.whiten(descriptors - mean - self._offset(descriptors, mean))
 
     def whiten(self, away: Tensor) -> Tensor:
         """Whiten distances from anything (N, K, h, w), of the last K descriptors; the others' are nothing."""
@@ -114,13 +126,13 @@ class PlaceGaussians(nn.Module):
         squares = squares.view(rows, columns, -1, self.step, self.step).permute(2, 0, 3, 1, 4)
         return squares.reshape(-1, 1, rows * self.step, columns * self.step).sqrt()
 
-    def _offset(self, descriptors: Tensor) -> Tensor:
+    def _offset(self, descriptors: Tensor, mean: Tensor) -> Tensor:
         """Find by how much a picture as a whole lies off the means, (N, C, 1, 1).
 
         A mean that counts no place for more than `_BOUND` scales (Huber, 1964), in a step from the plain one: a strong
         defect would otherwise make the good places look odd, in the other direction. A second step changes nothing.
         """
-        away = descriptors - self.mean
+        away = descriptors - mean
         bound = _BOUND * self.scale
         offset = away.mean(dim=(2, 3), keepdim=True)
         return offset + torch.maximum(torch.minimum(away - offset, bound), -bound).mean(dim=(2, 3), keepdim=True)

@@ -93,14 +93,14 @@ class StageTrainer:
         detector = make_detector(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.detector: Detector = detector
         self.model, self.judge = self.detector.model, self.detector.judge
-        self._pictures = StagePictures(store, stage.train, stage.number, config, processes)
-        self.changes = self._pictures.changes
-        first = self._pictures.first()
+        self.pictures = StagePictures(store, stage.train, stage.number, config, processes)
+        self.changes = self.pictures.changes
+        first = self.pictures.first()
         rng = np.random.default_rng([config.seed, stage.number, _START_STREAM])
         samples = prior.sample_codes(len(first), self.model.prior_chw, rng)
         self.model.start(first, torch.from_numpy(samples).to(device))
         if self.judge.learns:
-            self.judge.prepare(*self._pictures.good_examples())
+            self.judge.prepare(self.pictures.good_examples())
         if config.start == "drawn":
             take_starting_point(self.detector)
         self.phases = list_phases(self.model.phases, self.judge.learns)
@@ -144,7 +144,7 @@ class StageTrainer:
             False where it was stopped before the end; the checkpoint is written then.
         """
         progress = self.progress
-        with self._pictures.batches(progress.step) as loader:
+        with self.pictures.batches(progress.step) as loader:
             self.save(checkpoint)
             last, saved = time.monotonic(), progress.seconds
             while (done := self._share_done()) < 1.0:
@@ -173,7 +173,7 @@ class StageTrainer:
         device = self.processes.device
         mask = torch.from_numpy(batch.mask).to(device)
         clean = shrunk(to_pictures(batch.clean, device), self.config.layout.drawing_step)
-        pictures = Pictures(to_pictures(batch.input, device), clean, mask)
+        pictures = Pictures(to_pictures(batch.input, device), clean, mask, self.pictures.groups(batch.indices))
         number = self.stage.number
         draw = Draw(self._prior, self.model.prior_chw, self.config.seed, number, progress.step, self.processes)
         phase = self.phases[progress.phase].name

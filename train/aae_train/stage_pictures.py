@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -10,8 +12,10 @@ from aae_train.augment import cut_tile
 from aae_train.changes import MOST_PICTURES, learn_changes
 from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
+from aae_train.family import Examples
 from aae_train.loader import BatchLoader, Store
 from aae_train.processes import Processes
+from aae_train.split import MAX_BLOCK
 
 _MOST_FIRST = 32
 """Pictures that the weights are scaled to."""
@@ -27,6 +31,9 @@ _FEWEST_EXAMPLES, _MOST_EXAMPLES = 240, 300
 ones fewer, as all of them have to be in memory at once."""
 
 _LEAST_EXAMPLES = 48
+
+_GROUPS = 4
+"""Of examples."""
 
 
 class StagePictures:
@@ -46,14 +53,20 @@ class StagePictures:
         """
         self._store, self._numbers, self._stage = store, numbers, stage
         self._config, self._processes = config, processes
-        self.changes = processes.lead(lambda: learn_changes(self._spread(MOST_PICTURES)))
+        self.changes = processes.lead(lambda: learn_changes(self._spread(MOST_PICTURES)[1]))
 
     def first(self) -> Tensor:
         """Return what the weights are scaled to, (N, 3, H, W) in [-1, 1]."""
-        return to_pictures(self._spread(_MOST_FIRST), self._processes.device)
+        return to_pictures(self._spread(_MOST_FIRST)[1], self._processes.device)
 
-    def good_examples(self) -> tuple[Tensor, int]:
-        """Return good pictures, (N, 3, H, W) in [-1, 1], and how many of them differ in more than by a change.
+    def groups(self, numbers: Sequence[int]) -> tuple[int, ...]:
+        """Deal pictures out by number, in blocks of neighbours (see `split`), so that no group has a picture's twin."""
+        block = max(1, min(MAX_BLOCK, len(self._numbers) // (2 * _GROUPS)))
+        places = np.searchsorted(self._numbers, numbers)
+        return tuple((places // block % _GROUPS).tolist())
+
+    def good_examples(self) -> Examples:
+        """Return good pictures for a judge to learn from.
 
         Half are changed as in training. The others are as they are, because most of what will come is: against changed
         ones alone, places find synthetic defects with a pixel AP of 33.1 instead of 32.3 (mean of five sets).
@@ -73,10 +86,11 @@ class StagePictures:
             ahead=1,
             tile=self._config.tile,
         ) as loader:
-            changed = next(loader).clean
-        plain = self._spread(shown)
-        plain = np.concatenate([plain] * max(1, shown // len(plain)))
-        return to_pictures(np.concatenate([changed, plain]), self._processes.device), min(count, shown)
+            changed = next(loader)
+        numbers, plain = self._spread(shown)
+        often = max(1, shown // len(plain))
+        pictures = to_pictures(np.concatenate([changed.clean, *[plain] * often]), self._processes.device)
+        return Examples(pictures, min(count, shown), self.groups([*changed.indices, *numbers * often]))
 
     def batches(self, start_step: int) -> BatchLoader:
         """Return the batches from a step on."""
@@ -94,8 +108,9 @@ class StagePictures:
             tile=self._config.tile,
         )
 
-    def _spread(self, most: int) -> NDArray[np.uint8]:
-        """Return pictures that are evenly spread, or a tile of each; (N, H, W, 3) uint8."""
+    def _spread(self, most: int) -> tuple[list[int], NDArray[np.uint8]]:
+        """Return pictures that are evenly spread, or a tile of each: numbers (N,) and (N, H, W, 3) uint8."""
         places = np.linspace(0, len(self._numbers) - 1, min(most, len(self._numbers))).astype(int)
+        numbers = [self._numbers[place] for place in places]
         rng = np.random.default_rng([self._config.seed, self._stage, _CUT_STREAM])
-        return np.stack([cut_tile(self._store[self._numbers[place]], self._config.tile, rng) for place in places])
+        return numbers, np.stack([cut_tile(self._store[number], self._config.tile, rng) for number in numbers])

@@ -33,6 +33,7 @@ class WholePicture(nn.Module):
     def __init__(self, grid_hw: tuple[int, int]) -> None:
         """Make room for what is to be learned of a grid of places, down and across."""
         super().__init__()
+        self.grid_hw = grid_hw
         self.register_buffer("mean", torch.zeros(1, COLOURS, *grid_hw))
         self.register_buffer("directions", torch.zeros(DIRECTIONS, COLOURS * grid_hw[0] * grid_hw[1]))
         self.register_buffer("scale", torch.ones(1, COLOURS, *grid_hw))
