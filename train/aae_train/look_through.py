@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from aae_detect.threshold import conformal_threshold
 from aae_train.alike import count_twins
 from aae_train.held_out import Calibrated, score_each
 from aae_train.loader import Store
 from aae_train.odd import OddOnes, rank_again, rank_odd_ones
 from aae_train.odd_sheet import odd_sheet
 from aae_train.run_folder import ODD_FILES, write_json
+
+_MUCH_LOWER = 0.8
+"""A threshold below this share of the one that was set finds so much more that the user is told."""
 
 FEW = 20
 """Good pictures below which the user is told so."""
@@ -45,6 +51,28 @@ def look_again(odd: OddOnes, calibrated: Calibrated, store: Store, names: Sequen
     again = rank_again(odd, score_each(calibrated, odd.numbers, store))
     _name([number for number in again.named if number not in odd.named], names, warn)
     return again
+
+
+def weigh_odd_ones(odd: OddOnes, calibrated: Calibrated, names: Sequence[str], warn: Warn) -> None:
+    """Say what the threshold would be without those that only the detector calls odd, where it hangs on them.
+
+    They may not give way as others do (`conformal_threshold`): whoever leaves out what scores high promises too much.
+    But whether they are good, and such ones are to come, the user can see.
+    """
+    threshold, calibration = calibrated.threshold, calibrated.threshold.calibration
+    if not calibration.extrapolated:
+        return
+    numbers = [number for group in calibrated.held_out for number in group.numbers]
+    scores = np.concatenate([group.scores for group in calibrated.held_out])
+    without = conformal_threshold(scores, calibration.target_frr, calibration.method, np.isin(numbers, odd.named))
+    if without.value < _MUCH_LOWER * threshold.value:
+        score_of = dict(zip(numbers, scores, strict=True))
+        resting = [names[n] for n in odd.named if without.value < score_of.get(n, -np.inf) <= threshold.value]
+        warn(
+            f"the threshold of {threshold.value:.4g} hangs on {', '.join(resting)}; without, it would be "
+            f"{without.value:.4g}, and more would be found: where those pictures are defective, or none like them are "
+            f"to come, take them out and train again, or judge with --threshold {without.value:.4g}"
+        )
 
 
 def write_odd_ones(odd: OddOnes, store: Store, names: Sequence[str], out: Path) -> None:

@@ -16,7 +16,7 @@ from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
 from aae_train.held_out import Calibrated
-from aae_train.look_through import look_again, look_through, write_odd_ones
+from aae_train.look_through import look_again, look_through, weigh_odd_ones, write_odd_ones
 from aae_train.processes import Processes
 from aae_train.report.document import write_report
 from aae_train.report.measure import Examined
@@ -156,6 +156,7 @@ class Run:
         if threshold.warning:
             self.warn(threshold.warning)
         self.odd = look_again(self.odd, calibrated, self.pictures.store, self.names, self.warn)
+        weigh_odd_ones(self.odd, calibrated, self.names, self.warn)
         write_odd_ones(self.odd, self.pictures.store, self.names, self.out)
         finisher.draw_contact_sheet(calibrated)
         training_curves(history, self.out / "training_curves.png")
