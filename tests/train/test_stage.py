@@ -17,6 +17,8 @@ from aae_train.stage import Progress, Stage, StageTrainer
 
 STEPS = 12
 
+Compared = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
 
 def make_trainer(head: Head, model: str = "aae") -> StageTrainer:
     camera = DemoCamera(3, size_hw=(120, 160), defect_rate=0.0)
@@ -54,6 +56,25 @@ def test_the_head_learns_when_the_drawer_stands_still(tmp_path: Path, model: str
     for _, drawer, _ in seen[middle + 1 :]:
         assert torch.equal(drawer, seen[middle][1])
     assert not torch.equal(seen[0][1], seen[middle - 1][1])
+
+
+def test_the_head_is_told_what_other_groups_call_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every step that teaches it; whoever judges is told what all call usual."""
+    told: list[tuple[int, ...]] = []
+    compare = HeadJudge.compare
+
+    def listen(judge: HeadJudge, picture: torch.Tensor, drawn: torch.Tensor, groups: tuple[int, ...] = ()) -> Compared:
+        told.append(groups)
+        return compare(judge, picture, drawn, groups)
+
+    monkeypatch.setattr(HeadJudge, "compare", listen)
+    trainer = make_trainer("unet")
+    begins = round(STEPS * (1 - HEAD_SHARE))
+    with trainer.pictures.batches(begins) as loader:
+        expected = [trainer.pictures.groups(next(loader).indices) for _ in range(STEPS - begins)]
+    train(trainer, tmp_path)
+    assert [groups for groups in told if groups] == expected
+    assert () in told  # when checkpoints were compared
 
 
 def test_checkpoints_are_compared_only_once_the_head_learns(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Examples:
     """Different pictures among them; the others are changed copies."""
 
     groups: tuple[int, ...]
-    """(N,): a picture and its copies are in one group, and so are pictures that resemble each other as neighbours do.
+    """(N,): a picture and its changed copies are in one group, and so are neighbours, which may resemble each other.
     Whoever learns by gradient from a picture may be told what the other groups have taught, and nothing that the
     picture itself has: a fresh one will not have taught anything either."""
 

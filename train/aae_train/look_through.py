@@ -65,9 +65,9 @@ def weigh_odd_ones(odd: OddOnes, calibrated: Calibrated, names: Sequence[str], w
     numbers = [number for group in calibrated.held_out for number in group.numbers]
     scores = np.concatenate([group.scores for group in calibrated.held_out])
     without = conformal_threshold(scores, calibration.target_frr, calibration.method, np.isin(numbers, odd.named))
-    if without.value < _MUCH_LOWER * threshold.value:
-        score_of = dict(zip(numbers, scores, strict=True))
-        resting = [names[n] for n in odd.named if without.value < score_of.get(n, -np.inf) <= threshold.value]
+    score_of = dict(zip(numbers, scores, strict=True))
+    resting = [names[n] for n in odd.named if without.value < score_of.get(n, -np.inf) <= threshold.value]
+    if resting and without.value < _MUCH_LOWER * threshold.value:
         warn(
             f"the threshold of {threshold.value:.4g} hangs on {', '.join(resting)}; without, it would be "
             f"{without.value:.4g}, and more would be found: where those pictures are defective, or none like them are "

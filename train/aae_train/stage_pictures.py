@@ -60,7 +60,7 @@ class StagePictures:
         return to_pictures(self._spread(_MOST_FIRST)[1], self._processes.device)
 
     def groups(self, numbers: Sequence[int]) -> tuple[int, ...]:
-        """Deal pictures out by number, in blocks of neighbours (see `split`), so that no group has a picture's twin."""
+        """Deal pictures out by number, in blocks of neighbours (see `split`), whose twins are mostly beside them."""
         block = max(1, min(MAX_BLOCK, len(self._numbers) // (2 * _GROUPS)))
         places = np.searchsorted(self._numbers, numbers)
         return tuple((places // block % _GROUPS).tolist())
