@@ -33,7 +33,7 @@ _FRAME_HW = (480, 640)
 _ORDER = ("fp32", *get_args(Precision))
 """Least costly in accuracy first."""
 
-_UNTYPED = ("data", "input_hw", "latent_channels", "adversarial_lr", "defect_rate", "device", "precision")
+_UNTYPED = ("data", "input_hw", "latent_channels", "adversarial_lr", "defect_rate", "device", "precision", "mask")
 """Settings of a run that are no options of `aae-train`, or that a command need not repeat."""
 
 
@@ -201,7 +201,8 @@ def train_command(config: TrainConfig, size_hw: tuple[int, int]) -> str:
             continue
         written = f"{value:g}" if isinstance(value, float) else str(value)
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [written])]
-    return shlex.join(words)
+    # The run keeps what the mask covers, and not the file that said it.
+    return shlex.join(words) + (" --mask FILE" if config.mask else "")
 
 
 def _fastest(rows: Sequence[Timed]) -> Timed:

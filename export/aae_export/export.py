@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aae_detect import __version__
-from aae_detect.bench.dataset import find_labelled_set
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError
 from aae_detect.golden import decode_golden, encode_golden
@@ -37,6 +36,7 @@ from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
 from aae_export.precision import Cost, Material, Precision, make_precision
 from aae_train.judge import CELL
+from aae_train.labels import find_labels
 from aae_train.pictures import find_pictures
 from aae_train.run_folder import TrainedModel, read_trained
 from aae_train.split import Split
@@ -203,8 +203,9 @@ def _material(run: Path, trained: TrainedModel, data: Path | None) -> Material:
         frames = (to_bgr8(read_picture(paths[number]), trained.config.bits) for number in numbers)
         return [prepare(frame, trained.config.input_hw, trained.config.fit)[0] for frame in frames]
 
-    labelled = find_labelled_set(root) if (root / "test").is_dir() else None
-    return Material(read(split.select or split.train), read(split.calibrate), labelled, trained.config.inside)
+    labelled = find_labels(root).labelled
+    shown, held_back = read(split.select or split.train), read(split.calibrate)
+    return Material(shown, held_back, labelled, trained.config.inside, trained.config.bits)
 
 
 def _versions() -> dict[str, str]:

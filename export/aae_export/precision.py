@@ -50,6 +50,9 @@ class Material:
     inside: NDArray[np.bool_] | None = None
     """(H, W), where the model looks; None: everywhere."""
 
+    bits: int | None = None
+    """Depth that labelled 16-bit pictures carry; None: all 16."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -128,13 +131,12 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
     if spec.calibration.method == "split":
         before, after = (measure_scores(each, material.held_back) for each in (content, model.SerializeToString()))
         scores = np.sort(after)
-        if not spec.calibration.extrapolated:
-            threshold = same_rank(spec.threshold, before, after)
+        threshold = carry_over(spec.threshold, spec.calibration.extrapolated, before, after, paired.shift)
     # Else the pictures' scores came from models that are not exported; this one is as far from fp32 as on good ones.
     _write(out, model, _with_precision(spec, precision, threshold, scores, model))
     judged, judged_on = paired, "synthetic defects"
     if material.labelled is not None:
-        labelled = [labelled_scores(path, material.labelled) for path in (fp32, out)]
+        labelled = [labelled_scores(path, material.labelled, material.bits) for path in (fp32, out)]
         (good, defective), judged_on = zip(*labelled, strict=True), "labelled pictures"
         judged = Paired(good, defective)
     cost = Cost(
@@ -154,6 +156,17 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
     if not force:
         _require(cost, out)
     return cost
+
+
+def carry_over(
+    threshold: float, extrapolated: bool, before: NDArray[np.float64], after: NDArray[np.float64], shift: float
+) -> float:
+    """Take a threshold to where it promises what it did: by rank, as far as it lies among the scores.
+
+    An extrapolated one goes with the shift, but never below the highest score, all of which it counts as passed.
+    """
+    ranked = same_rank(threshold, before, after)
+    return max(threshold + shift, ranked) if extrapolated else ranked
 
 
 def same_rank(threshold: float, before: NDArray[np.float64], after: NDArray[np.float64]) -> float:

@@ -45,9 +45,14 @@ def measure_scores(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> NDArr
     return np.asarray(found, np.float64)
 
 
-def labelled_scores(detector: Path, labelled: LabelledSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score labelled pictures through the device's own code; returns the good ones' scores and the defective ones'."""
-    judged = judge_pictures(Detector.load(detector, provider="cpu"), labelled)
+def labelled_scores(
+    detector: Path, labelled: LabelledSet, bits: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score labelled pictures through the device's own code; returns the good ones' scores and the defective ones'.
+
+    16-bit pictures carry so many `bits`, as in training.
+    """
+    judged = judge_pictures(Detector.load(detector, provider="cpu", bits=bits), labelled)
     defective = np.array([each.picture.defective for each in judged])
     scores = np.array([each.score for each in judged], np.float64)
     return scores[~defective], scores[defective]

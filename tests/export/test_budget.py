@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from aae_detect import ConfigError, Detector
@@ -16,6 +17,7 @@ from aae_export.budget import Budget, Choice, Timed, choose, estimate_size, meas
 from aae_export.cli import NOTHING_HOLDS
 from aae_train.cli import main as train
 from aae_train.config import TrainConfig
+from aae_train.picture_mask import encode_inside
 
 SLOW, TWO, INT8, INT8_TWO = (
     Timed("fp32", "cpu", 1, 9.0, 10.0),
@@ -59,6 +61,7 @@ RUNS = [
     TrainConfig(data="/d", encoder="universal", head="none", start="scratch", bits=12, fit="crop", batch_size=4),
     TrainConfig(data="/d", tile=64, skip_unreadable=True, target_frr=0.05, lr=0.001, adversarial_loss="non-saturating"),
     TrainConfig(data="/d", tile=256),
+    TrainConfig(data="/d", input_hw=(32, 64), mask=encode_inside(np.tri(32, 64, dtype=np.bool_))),
 ]
 
 
@@ -68,14 +71,16 @@ def test_what_is_to_be_typed_trains_the_same_at_another_size(
 ) -> None:
     """Read by `aae-train` itself: it must understand the line, and make the same settings of it."""
     command = shlex.split(train_command(config, (128, 96)))
-    asked: list[TrainConfig] = []
-    monkeypatch.setattr("aae_train.cli._run", lambda found, *rest: asked.append(found) or 0)
+    asked: list[tuple[TrainConfig, Path | None]] = []
+    monkeypatch.setattr("aae_train.cli._run", lambda found, _, __, mask, *rest: asked.append((found, mask)) or 0)
     assert command[0] == "aae-train"
     with pytest.raises(SystemExit) as done:
         train(command[1:], standalone_mode=False)
     assert done.value.code == 0
     fitting = config.tile if config.tile is None or config.tile <= 96 else None
-    assert asked == [replace(config, input_hw=(128, 96), tile=fitting)]
+    # A run does not know the name of the file that its mask came from.
+    mask = Path("FILE") if config.mask else None
+    assert asked == [(replace(config, input_hw=(128, 96), tile=fitting, mask=""), mask)]
 
 
 def test_a_table_is_measured_through_the_devices_code(tiny_model: Path, tmp_path: Path) -> None:

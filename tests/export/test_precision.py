@@ -14,7 +14,7 @@ from aae_detect import Detector, ModelError
 from aae_detect.picture_source import read_picture
 from aae_export.displacement import Paired
 from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, give_back_orders, holds
-from aae_export.precision import MOST_LOSS, Material, make_precision, same_rank
+from aae_export.precision import MOST_LOSS, Material, carry_over, make_precision, same_rank
 from aae_export.quantize import Layer
 from aae_export.separation import put_defects
 
@@ -101,6 +101,14 @@ def test_the_threshold_lets_as_many_pass() -> None:
 
 GOOD, DEFECTIVE = np.array([-1.0, 0.0, 1.0]), np.array([0.5, 8.0])
 SPREAD = np.std(GOOD)
+
+
+def test_an_extrapolated_threshold_stays_above_all_that_it_counts_as_passed() -> None:
+    before, after = np.array([1.0, 2.0, 5.0]), np.array([1.1, 2.1, 6.5])
+    assert carry_over(6.0, True, before, after, 0.1) == 6.5
+    assert carry_over(8.0, True, before, after, 0.1) == 8.1
+    assert carry_over(5.0, False, before, after, 0.1) == 6.5
+    assert carry_over(2.0, False, before, after, 0.1) == 2.1
 
 
 def paired(of_good: np.ndarray | float, of_defective: np.ndarray | float) -> Paired:

@@ -116,3 +116,16 @@ def test_it_learns_to_draw(family: str) -> None:
         draw = Draw(config.make_prior(), model.prior_chw, 0, 0, step, players.processes)
         losses.append(model.step("all", Pictures(pictures, pictures), draw, players)["reconstruction"])
     assert sum(losses[-10:]) < 0.35 * sum(losses[:10])
+
+
+def test_places_are_chosen_by_chance_and_alike_in_all_processes() -> None:
+    config = TrainConfig(data="x")
+    chosen = [
+        Draw(config.make_prior(), (8, 16, 16), 0, 0, step, Processes("cpu")).choose(64 * 256, 1024)
+        for step in (3, 3, 4)
+    ]
+    assert (chosen[0] == chosen[1]).all() and (chosen[0] != chosen[2]).any()
+    assert len(chosen[0].unique()) == 1024
+    assert len((chosen[0] % 16).unique()) == 16, "of every column of the grid"
+    few = Draw(config.make_prior(), (8, 16, 16), 0, 0, 0, Processes("cpu")).choose(5, 1024)
+    assert few.tolist() == [0, 1, 2, 3, 4]

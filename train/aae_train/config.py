@@ -209,6 +209,12 @@ class TrainConfig:
                 f"--tile goes with --latent grid and --model {', '.join(TILE_MODELS)}, --latent {self.latent} and "
                 f"--model {self.model} were asked for: only a code of places can be drawn larger than it was learned"
             )
+        few = self.model in ("gmmn", "gmmn-ae") or (self.model == "wae-mmd" and self.latent != GRID)
+        if self.batch_size < 2 and few:
+            raise ConfigError(
+                f"--batch-size {self.batch_size} is too small for --model {self.model} --latent {self.latent}: MMD "
+                "compares distributions, of at least two pictures; give 2 or more, the more the better"
+            )
         if self.mask and self.tile is not None:
             raise ConfigError("--mask says where to look, and --tile takes all places for the same; leave one out")
         if self.mask:

@@ -56,6 +56,11 @@ class Draw:
         """Return this process's numbers, uniform in 0 to 1, (rows, dim), on the device."""
         return self._mine(self._rng.random((rows * self._processes.count, dim), np.float32), rows)
 
+    def choose(self, count: int, most: int) -> Tensor:
+        """Return at most so many of the numbers below `count`, each once, by chance; the same in every process."""
+        chosen = np.arange(count) if count <= most else self._rng.choice(count, most, replace=False)
+        return torch.from_numpy(chosen).to(self._processes.device)
+
     def _mine(self, drawn: NDArray[np.float32], rows: int) -> Tensor:
         first = self._processes.rank * rows
         return torch.from_numpy(drawn[first : first + rows]).to(self._processes.device)

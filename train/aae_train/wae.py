@@ -53,10 +53,13 @@ class WassersteinAutoencoder(GenerativeModel):
             drawn = self.decoder(code)
         reconstruction = reconstruction_loss(pictures.clean, drawn.float())
         chw = self.prior_chw
-        places = pick(by_place(players.processes.gather(code.float()), chw), MOST_PLACES)
+        places = by_place(players.processes.gather(code.float()), chw)
+        # By chance: at even distances they might all lie in one column of the grid.
+        places = places[draw.choose(len(places), MOST_PLACES)]
         # Every process compares all codes with the same samples: the comparison is one, over the whole batch.
         rows = max(len(code) * players.processes.count, -(-FEWEST_PRIOR_SAMPLES // (chw[1] * chw[2])))
-        prior_places = pick(by_place(draw.prior_for_all(rows), chw), MOST_PLACES)
+        prior_places = by_place(draw.prior_for_all(rows), chw)
+        prior_places = prior_places[draw.choose(len(prior_places), MOST_PLACES)]
         mmd = mmd_squared(places, prior_places, imq_kernel(2.0 * chw[0]))
         players.descend("reconstruction", reconstruction + self.weight * mmd)
         return {"reconstruction": reconstruction.item(), "mmd": mmd.item()}
@@ -65,8 +68,3 @@ class WassersteinAutoencoder(GenerativeModel):
 def by_place(codes: Tensor, latent_chw: tuple[int, int, int]) -> Tensor:
     """Take codes (N, L * h * w) to the codes of their places, (N * h * w, L)."""
     return codes.view(len(codes), latent_chw[0], -1).transpose(1, 2).reshape(-1, latent_chw[0])
-
-
-def pick(rows: Tensor, most: int) -> Tensor:
-    """Take at most so many rows, at even distances."""
-    return rows if len(rows) <= most else rows[:: -(-len(rows) // most)]

@@ -1,0 +1,65 @@
+"""What another precision costs is judged on the test folder as training sees it: its depth, and whether it serves."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aae_detect.demo import DemoCamera
+from aae_detect.preprocess import prepare
+from aae_export.export import export_run
+from aae_export.separation import labelled_scores, measure_scores
+
+BITS = 12
+
+
+@pytest.fixture(scope="module")
+def run_of_12_bits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of a few steps, and its set: 16-bit files that carry 12 bits."""
+    folder = tmp_path_factory.mktemp("deep")
+    data = folder / "set"
+    for name, count, rate in (("train/good", 12, 0.0), ("test/good", 4, 0.0), ("test/scratch", 4, 1.0)):
+        (data / name).mkdir(parents=True)
+        camera = DemoCamera(count + int(rate), size_hw=(120, 160), defect_rate=rate)
+        for number in range(count):
+            deep = camera.render(number * 14)[0].astype(np.uint16) << (BITS - 8)
+            cv2.imwrite(str(data / name / f"{number}.png"), deep)
+    command = [sys.executable, "-m", "aae_train.cli", str(data), "--out", str(folder / "run"), "--bits", str(BITS)]
+    command += ["--size", "64x96", "--steps", "3", "--batch-size", "4"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "run", data
+
+
+def test_labelled_pictures_have_the_depth_of_the_training(
+    run_of_12_bits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, data = run_of_12_bits
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def watched(*given: object) -> tuple[np.ndarray, np.ndarray]:
+        found.append(labelled_scores(*given))  # type: ignore[arg-type]
+        return found[-1]
+
+    monkeypatch.setattr("aae_export.precision.labelled_scores", watched)
+    cost = export_run(run, tmp_path / "export", precision="fp16", force=True).cost
+    assert cost is not None and cost.judged_on == "labelled pictures"
+    shallow = [
+        [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) * (255 / (2**BITS - 1)) for path in sorted(folder.iterdir())]
+        for folder in (data / "test" / "good", data / "test" / "scratch")
+    ]
+    model = (tmp_path / "export" / "detector.onnx").read_bytes()
+    for deep, pictures in zip(found[0], shallow, strict=True):
+        inputs = [prepare(picture.round().astype(np.uint8), (64, 96), "stretch")[0] for picture in pictures]
+        assert deep == pytest.approx(measure_scores(model, inputs), abs=0.05)
+
+
+def test_a_test_folder_of_one_kind_is_none(run_of_12_bits: tuple[Path, Path], tmp_path: Path) -> None:
+    run, data = run_of_12_bits
+    shutil.copytree(data, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set" / "test" / "good")
+    cost = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True).cost
+    assert cost is not None and cost.judged_on == "synthetic defects"
