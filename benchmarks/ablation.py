@@ -27,12 +27,16 @@ from aae_detect.bench.machine import describe_machine, list_versions
 from aae_detect.bench.report import to_json
 from aae_detect.whole_file import write_whole
 from aae_export.cli import main as export
-from aae_train import defect_fills, defect_shapes, head_judge, stage_pictures
+from aae_train import defect_fills, defect_shapes, stage_pictures
 from aae_train.changes import ANY_CAMERA
 from aae_train.cli import main as train
+from aae_train.descriptors import CHANNELS
 from aae_train.head_judge import SUREST, HeadJudge
 
 Patches = Callable[[], Iterator[Any]]
+
+LACKING, WHOLE = slice(CHANNELS, 2 * CHANNELS), slice(2 * CHANNELS, None)
+"""Of the deviations that `HeadJudge.compare` gives: from the drawing, and those of whole pictures."""
 
 _FIGURES = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro_30")
 
@@ -62,29 +66,41 @@ def _head_alone() -> Iterator[Any]:
 
 
 def _no_drawing() -> Iterator[Any]:
-    """Let the head see the picture and the deviations of its descriptors only."""
-    look = HeadJudge._deviations
-
-    def deviations(judge: HeadJudge, picture: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        seen, _ = look(judge, picture, picture)
-        return seen, torch.zeros_like(seen)
-
-    class Blind(head_judge.Head):
-        def forward(self, picture: Tensor, difference: Tensor, seen: Tensor, lacking: Tensor) -> Tensor:
-            return super().forward(picture, torch.zeros_like(difference), seen, lacking)
-
-    yield patch.object(HeadJudge, "_deviations", deviations)
-    yield patch.object(head_judge, "Head", Blind)
+    """Let the head see the picture, and how far it lies from what is usual."""
+    yield _compared(lambda drawn, deviations: (torch.zeros_like(drawn), _without(deviations, LACKING)))
 
 
 def _no_deviations() -> Iterator[Any]:
     """Let the head see picture and drawing only."""
+    yield _compared(lambda drawn, deviations: (drawn, torch.zeros_like(deviations)))
 
-    class Plain(head_judge.Head):
-        def forward(self, picture: Tensor, difference: Tensor, seen: Tensor, lacking: Tensor) -> Tensor:
-            return super().forward(picture, difference, torch.zeros_like(seen), torch.zeros_like(lacking))
 
-    yield patch.object(head_judge, "Head", Plain)
+def _no_whole_pictures() -> Iterator[Any]:
+    yield _compared(lambda drawn, deviations: (drawn, _without(deviations, WHOLE)))
+
+
+def _no_other_groups() -> Iterator[Any]:
+    """Tell the head of a training picture what all pictures call usual, itself among them."""
+    compare = HeadJudge.compare
+    yield patch.object(HeadJudge, "compare", lambda judge, picture, drawn, _=(): compare(judge, picture, drawn))
+
+
+def _compared(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Any:
+    """Change what a head is given of drawing and deviations."""
+    compare = HeadJudge.compare
+
+    def changed(judge: HeadJudge, picture: Tensor, drawn: Tensor, groups: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
+        drawn, seen, deviations = compare(judge, picture, drawn, groups)
+        drawn, deviations = change(drawn, deviations)
+        return drawn, seen, deviations
+
+    return patch.object(HeadJudge, "compare", changed)
+
+
+def _without(deviations: Tensor, channels: slice) -> Tensor:
+    left = deviations.clone()
+    left[:, channels] = 0.0
+    return left
 
 
 def _no_learned_changes() -> Iterator[Any]:
@@ -103,6 +119,8 @@ VARIANTS = (
     Variant("head alone", _head_alone, trained_as="default"),
     Variant("head does not see the drawing", _no_drawing),
     Variant("head does not see the deviations", _no_deviations),
+    Variant("head does not see whole pictures", _no_whole_pictures),
+    Variant("head is told what its own picture calls usual", _no_other_groups),
     Variant("changes not learned from the good pictures", _no_learned_changes),
     Variant("no cracks, erased or warped places", _fewer_kinds),
     Variant("first weights by chance (--start scratch)", _nothing, ("--start", "scratch")),
@@ -126,7 +144,7 @@ def main(data: Path, set_names: str, minutes: float, work: Path, target: Path, t
         for name in names:
             if any((row["variant"], row["set"], row["minutes"]) == (variant.name, name, minutes) for row in rows):
                 continue
-            figures = _measure(variant, data / name, minutes, work / name)
+            figures = _measure(variant, data / name, minutes, work / f"{name}-{minutes:g}")
             rows.append({"variant": variant.name, "set": name, "minutes": minutes, **figures})
             document = {
                 "command": command,
