@@ -27,8 +27,8 @@ _OPTIONS = (
         "sources",
         multiple=True,
         metavar="WHAT",
-        help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, gst: pipeline, or demo:. May be "
-        "repeated. ${NAME} stands for a variable of the environment, ${file:PATH} for what a file holds.",
+        help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, gst: pipeline, or demo:; "
+        "aae-detect and aae-calibrate take several. ${NAME} stands for a variable of the environment, ${file:PATH} for what a file holds.",
     ),
     click.option(
         "--config",
@@ -38,7 +38,7 @@ _OPTIONS = (
     ),
 )
 
-_CAMERA_OPTIONS = (
+_VIEW_OPTIONS = (
     click.option("--size", metavar="WxH", help="Ask the camera for this resolution, such as 1920x1080."),
     click.option("--fps", type=float, help="Ask the camera for this rate; nominal for pictures."),
     click.option("--exposure", type=float, help="Ask the camera for this exposure, in its own units."),
@@ -50,8 +50,11 @@ _CAMERA_OPTIONS = (
     click.option("--rotate", type=click.Choice(["90", "180", "270"]), help="Turn the picture clockwise, degrees."),
     click.option("--flip", type=click.Choice(["horizontal", "vertical", "both"]), help="Mirror the picture."),
     click.option("--crop", metavar="L,T,W,H", help="Look only at this part of the turned picture, pixels."),
-    click.option("--every", type=click.IntRange(min=1), metavar="N", help="Judge each N-th frame only."),
-    click.option("--most-fps", type=float, metavar="F", help="Judge at most F frames per second."),
+)
+
+_RATE_OPTIONS = (
+    click.option("--every", type=click.IntRange(min=1), metavar="N", help="Take each N-th frame only."),
+    click.option("--most-fps", type=float, metavar="F", help="Take at most F frames per second."),
 )
 
 
@@ -73,7 +76,12 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def camera_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command what may be said of each source; the names are those of `stream_settings.KEYS`."""
-    return _with_options(command, _CAMERA_OPTIONS)
+    return _with_options(command, (*_VIEW_OPTIONS, *_RATE_OPTIONS))
+
+
+def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what may be said of a source of which it takes one frame."""
+    return _with_options(command, _VIEW_OPTIONS)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -107,6 +107,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--size",
     type=_Size(),
+    metavar="N|HxW",
     default="256",
     show_default=True,
     help="Model input, pixels, multiples of 32; HxW is height x width.",

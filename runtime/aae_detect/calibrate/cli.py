@@ -25,8 +25,8 @@ Then:
   aae-detect --camera 0 --model detector.onnx --site site.json
 
 \b
-Exit codes: 0 done; 4 the source failed; 5 the model was refused; 2 wrong usage, or too few frames; 130 stopped by
-Ctrl-C, nothing written; 1 anything else.
+Exit codes: 0 done; 4 the source failed, or gave too few frames; 5 the model was refused; 2 wrong usage; 130 stopped
+by Ctrl-C, nothing written; 1 anything else.
 """
 
 

@@ -47,7 +47,8 @@ def main(
 
     Let good parts pass, as different as they come, and no defective ones. While it runs a line says how bright and how
     sharp the picture is, and what to do about it. Pictures that show the same as one that was kept are left out; they
-    are kept as the camera gave them, in PNG, and no file is ever overwritten.
+    are kept as the camera gave them, in PNG, and no file is ever overwritten. Without --most-fps at most two a second
+    are looked at.
     """
     with cli_errors():
         from aae_detect.capture.run import run

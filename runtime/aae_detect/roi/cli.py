@@ -12,7 +12,7 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError, SourceError
-from aae_detect.source_options import camera_options, read_streams
+from aae_detect.source_options import read_streams, view_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ Exit codes: 0 done; 1 left without saving; 2 wrong usage or a damaged mask; 4 th
 @click.option(
     "--show", type=click.Path(dir_okay=False, path_type=Path), metavar="PICTURE", help="Write the mask over the frame."
 )
-@camera_options
+@view_options
 @click.version_option(__version__, prog_name="aae-roi")
 def main(
     mask: Path,

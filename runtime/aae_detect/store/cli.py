@@ -49,7 +49,7 @@ class _Span(click.ParamType[float]):
 
 def _filters(command: Any) -> Any:
     for option in (
-        click.option("--since", type=_Span(), metavar="90m|24h|7d", help="Only of the last so long."),
+        click.option("--since", type=_Span(), metavar="90m|24h|7d", help="Only what is no older than this."),
         click.option("--source", "sources", multiple=True, metavar="NAME", help="Only of this source."),
         click.option("--verdict", "verdicts", multiple=True, type=click.Choice(["OK", "NG", "UNKNOWN"])),
         click.option("--type", "types", multiple=True, type=click.Choice(EVENT_TYPES)),
@@ -179,9 +179,9 @@ def export(
 
 @main.command()
 @_folder
-@click.option("--days", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Keep events for so long.")
+@click.option("--days", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Keep events for this many days.")
 @click.option("--most", type=click.IntRange(min=0), default=200_000, show_default=True, help="Keep so many events.")
-@click.option("--gb", type=click.FloatRange(min=0), default=20.0, show_default=True, help="Keep so much of pictures.")
+@click.option("--gb", type=click.FloatRange(min=0), default=20.0, show_default=True, help="Keep at most this many GB of pictures.")
 def prune(store: Path, days: float, most: int, gb: float) -> None:
     """Take out old events and pictures; what is marked stays."""
     with cli_errors():
