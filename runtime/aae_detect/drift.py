@@ -75,7 +75,13 @@ class _Mean:
 class DriftWatch:
     """Watches one source."""
 
-    def __init__(self, good_scores: GoodScores, reference: FrameReference, effective_count: int) -> None:
+    def __init__(
+        self,
+        good_scores: GoodScores,
+        reference: FrameReference,
+        effective_count: int,
+        threshold: float = math.inf,
+    ) -> None:
         """Take what is usual.
 
         Args:
@@ -83,11 +89,16 @@ class DriftWatch:
             reference: Of its frames.
             effective_count: What its frames are worth as a number of independent ones; the frames that come follow each
                 other as those did.
+            threshold: Frames with a higher score are not watched.
         """
         count = len(good_scores.ordered)
         stretch = count / max(1, effective_count)
         self._good, self._reference = good_scores, reference
-        self._normal = _normal_scores(count)
+        normal = _normal_scores(count)
+        reached = count - np.searchsorted(good_scores.ordered, good_scores.ordered, side="left")
+        below = np.asarray(good_scores.ordered) <= threshold
+        # What is accepted lies lower than all that is good: by a fifth of a standard deviation where a tenth is rejected.
+        self._normal = normal - (normal[reached[below]].mean() if below.any() else 0.0)
         unknown = _UNKNOWN / math.sqrt(max(1, effective_count))
         self._limits = _SLOW_LIMIT + unknown, _FAST_LIMIT + unknown
         self._means = _Mean(SLOW_FRAMES * stretch), _Mean(FAST_FRAMES * stretch)

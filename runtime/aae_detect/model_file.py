@@ -141,10 +141,8 @@ def _check_graph(graph: memoryview, path: Path, depth: int) -> None:
             _check_node(value, path, depth)
         elif number == 5:  # initializer
             _check_tensor(value, path)
-        elif number == 15:  # sparse_initializer: values, indices
-            for part, tensor in _fields(value):
-                if part in (1, 2) and isinstance(tensor, memoryview):
-                    _check_tensor(tensor, path)
+        elif number == 15:  # sparse_initializer
+            _check_sparse(value, path)
 
 
 def _check_node(node: memoryview, path: Path, depth: int) -> None:
@@ -162,15 +160,24 @@ def _check_node(node: memoryview, path: Path, depth: int) -> None:
                     continue
                 if kind in (5, 10):  # t, tensors
                     _check_tensor(inner, path)
+                elif kind in (22, 23):  # sparse_tensor, sparse_tensors
+                    _check_sparse(inner, path)
                 elif kind in (6, 11):  # g, graphs
                     _check_graph(inner, path, depth + 1)
     if domain not in TRUSTED_DOMAINS:
         raise ModelError(f"{path} uses the custom operator {domain}.{name}, which would need foreign code; refused")
 
 
+def _check_sparse(sparse: memoryview, path: Path) -> None:
+    for part, tensor in _fields(sparse):
+        if part in (1, 2) and isinstance(tensor, memoryview):  # values, indices
+            _check_tensor(tensor, path)
+
+
 def _check_tensor(tensor: memoryview, path: Path) -> None:
     for number, value in _fields(tensor):
-        if number == 13 or (number == 14 and value == 1):  # external_data, data_location = EXTERNAL
+        # external_data; data_location, of which 0 is "here": a larger number may be cut to EXTERNAL by who reads it.
+        if number == 13 or (number == 14 and value != 0):
             raise ModelError(f"{path} keeps weights in other files (external data); a model is one file; refused")
 
 
@@ -180,7 +187,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     while at < end:
         key, at = _varint(message, at)
         number, wire_type = key >> 3, key & 7
-        if number == 0:
+        if number == 0 or key >> 32:  # others cut a longer key to 32 bits, and see another field than we do
             raise _Malformed
         value: memoryview | int = 0
         if wire_type == 0:

@@ -1,6 +1,7 @@
 """Drift is told when it is there, and not when it is not."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -24,10 +25,10 @@ USUAL = measure_frame(SCENE)
 REFERENCE = fit_reference([USUAL] * 40, {(64, 64)}, 0.0)
 
 
-def watch(scores: np.ndarray, effective_count: int | None = None) -> DriftWatch:
+def watch(scores: np.ndarray, effective_count: int | None = None, threshold: float = math.inf) -> DriftWatch:
     good = GoodScores.from_scores(np.sort(scores).tolist())
     assert good is not None
-    return DriftWatch(good, REFERENCE, effective_count or len(scores))
+    return DriftWatch(good, REFERENCE, effective_count or len(scores), threshold)
 
 
 def first_news(watching: DriftWatch, scores: np.ndarray, seen: FrameStatistics = USUAL) -> tuple[int, Drift | None]:
@@ -56,12 +57,25 @@ def test_a_slowly_changing_part_is_told_before_twice_as_many_are_rejected(count:
         calibration = rng.gumbel(size=count)
         threshold = conformal_threshold(calibration, 0.01, "site").value
         creeping = np.arange(100_000) / 100_000 * 1.6
-        number, news = first_news(watch(calibration), rng.gumbel(size=100_000) + creeping)
+        scores = rng.gumbel(size=100_000) + creeping
+        accepted = scores <= threshold
+        seen, news = first_news(watch(calibration, threshold=threshold), scores[accepted])
         assert news is not None and news.advice == "retrain" and news.shift > 0
-        told_at.append(number)
+        told_at.append(int(np.flatnonzero(accepted)[seen]))
         rate = 1 - np.exp(-np.exp(creeping - threshold))  # of a Gumbel distribution, exactly
         twice_at.append(int(np.argmax(rate >= 2 * rate[0])))
     assert all(told < twice for told, twice in zip(told_at, twice_at, strict=True)), (told_at, twice_at)
+
+
+@pytest.mark.parametrize("target_frr", [0.05, 0.2])
+def test_accepted_parts_lie_lower_than_all_good_ones_and_that_is_no_drift(target_frr: float) -> None:
+    news = []
+    for seed in range(6):
+        rng = np.random.default_rng([seed, 7])
+        calibration, coming = rng.gumbel(size=1000), rng.gumbel(size=15_000)
+        threshold = float(np.quantile(calibration, 1 - target_frr))
+        news.append(first_news(watch(calibration, threshold=threshold), coming[coming <= threshold])[1])
+    assert news == [None] * 6
 
 
 def test_a_jump_is_told_soon_and_its_end_too() -> None:

@@ -112,6 +112,9 @@ def test_a_newer_schema(tmp_path: Path, content: bytes, tiny_model: Path) -> Non
         node("Constant", "", field(5, EXTERNAL_TENSOR)),
         node("Constant", "", field(10, EXTERNAL_TENSOR)),
         node("If", "", field(6, field(5, EXTERNAL_TENSOR))),
+        node("Constant", "", field(22, field(1, EXTERNAL_TENSOR))),
+        node("Constant", "", field(23, field(2, EXTERNAL_TENSOR))),
+        field(5, field(14, 2**32 + 1)),
     ],
 )
 def test_external_data_wherever_it_hides(tmp_path: Path, content: bytes, graph: bytes) -> None:
@@ -128,6 +131,12 @@ def test_external_data_wherever_it_hides(tmp_path: Path, content: bytes, graph: 
 )
 def test_custom_operators_wherever_they_hide(tmp_path: Path, content: bytes, graph: bytes) -> None:
     check_refused(tmp_path, content + field(7, graph), r"custom operator evil\.ops\.Run")
+
+
+def test_a_field_number_that_others_cut_to_another_one(tmp_path: Path, content: bytes) -> None:
+    """External data as ONNX Runtime reads it: 13, and bits beyond the 32 of a key."""
+    hidden = varint((13 << 3 | 2) + 2**32) + varint(4) + b"\x0a\x02ab"
+    check_refused(tmp_path, content + field(7, field(5, hidden)), "damaged")
 
 
 def test_functions_of_its_own(tmp_path: Path, content: bytes) -> None:

@@ -39,6 +39,7 @@ class Server(ThreadingHTTPServer):
         self.paths: list[str] = []
         self.answers: dict[int, list[int]] = {}
         """By the event's `n`: what to answer, one after the other; then 200."""
+        self.answer_bytes = 0
         self.port = self.server_port
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
         self._thread.start()
@@ -62,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.paths.append(self.path)
         self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
         answers = self.server.answers.get(json.loads(body)["n"], [])
-        words = b"no such thing\nmore"
+        words = b"no such thing\nmore" + b"." * self.server.answer_bytes
         self.send_response(answers.pop(0) if answers else 200)
         self.send_header("Content-Length", str(len(words)))
         self.end_headers()
@@ -119,6 +120,17 @@ def test_a_web_server_gets_every_event_signed_and_in_order(
         assert headers["webhook-signature"] == f"v1,{base64.b64encode(expected).decode()}"
         assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
         assert headers["authorization"] == f"Basic {base64.b64encode(b'line:p@ss').decode()}"
+
+
+def test_an_answer_may_be_a_whole_page(closes: ExitStack, store: EventStore, server: Server) -> None:
+    """More than anybody reads of it: the next event has an answer of its own, and none comes twice."""
+    server.answer_bytes = 60_000
+    forward(closes, store, Webhook(WebhookSettings(f"http://127.0.0.1:{server.port}/"), print))
+    for number in range(5):
+        store.append(event(number))
+    wait_for(lambda: len(server.got) >= 5)
+    time.sleep(0.3)
+    assert server.numbers == [0, 1, 2, 3, 4]
 
 
 def test_the_signature_is_that_of_the_standard() -> None:

@@ -87,6 +87,8 @@ class Webhook:
         connection.request("POST", self._path, body, headers)
         answer = connection.getresponse()
         words = answer.read(1000).decode("utf-8", "replace").strip().partition("\n")[0][:100]
+        if not answer.isclosed():
+            connection.close()  # what is left would be taken for the next answer; it opens anew by itself
         answer.close()
         if answer.status in _WANTS_NONE_OF_IT:
             self._say(f"warning: {self.name} refuses event {stored.key}: {answer.status} {words}; it is left out")
