@@ -11,7 +11,7 @@ WORKERS ?= 2
 SPREAD = -n $(WORKERS) --dist loadfile
 
 SETUP := pyproject.toml constraints.txt scripts/make_venv.sh
-SHIPPED := README.md LICENSE $(shell find runtime train export benchmarks/aae_compare -type f -not -name '*.pyc')
+SHIPPED := README.md LICENSE $(shell find runtime train export benchmarks/aae_compare docs examples -type f -not -name '*.pyc')
 LINTED := $(wildcard runtime train export tests benchmarks scripts examples)
 
 export PYTHON

@@ -113,6 +113,9 @@ def _packages() -> Iterator[Finding]:
         yield Finding(name, _version_of(name) or "not installed", is_problem=_version_of(name) is None)
     yield from _guarded(OPENCV.title, _opencv)
     yield from _guarded(ONNXRUNTIME.title, _onnxruntime)
+    documents = Path(__file__).parent / "docs"
+    if documents.is_dir():  # not where the source tree itself is installed, which has them beside
+        yield Finding("documents", str(documents))
     torch = _version_of("torch")
     yield Finding("torch", f"{torch}; never loaded by aae-detect" if torch else "not installed, and not needed here")
 

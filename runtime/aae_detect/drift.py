@@ -97,7 +97,7 @@ class DriftWatch:
         normal = _normal_scores(count)
         reached = count - np.searchsorted(good_scores.ordered, good_scores.ordered, side="left")
         below = np.asarray(good_scores.ordered) <= threshold
-        # What is accepted lies lower than all that is good: by a fifth of a standard deviation where a tenth is rejected.
+        # What is accepted lies lower than all that is good: by 0.2 standard deviations where a tenth is rejected.
         self._normal = normal - (normal[reached[below]].mean() if below.any() else 0.0)
         unknown = _UNKNOWN / math.sqrt(max(1, effective_count))
         self._limits = _SLOW_LIMIT + unknown, _FAST_LIMIT + unknown

@@ -28,7 +28,8 @@ _OPTIONS = (
         multiple=True,
         metavar="WHAT",
         help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, gst: pipeline, or demo:; "
-        "aae-detect and aae-calibrate take several. ${NAME} stands for a variable of the environment, ${file:PATH} for what a file holds.",
+        "aae-detect and aae-calibrate take several. ${NAME} stands for a variable of the environment, "
+        "${file:PATH} for what a file holds.",
     ),
     click.option(
         "--config",

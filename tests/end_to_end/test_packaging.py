@@ -63,7 +63,8 @@ def distribution_name(requirement: str) -> str:
 
 def test_the_wheel_holds_the_three_packages_whole_and_nothing_else(wheel_names: set[str]) -> None:
     inside = {name for name in wheel_names if ".dist-info/" not in name}
-    assert inside == set().union(*map(source_files, PACKAGES))
+    documents = {f"aae_detect/docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert inside == set().union(*map(source_files, PACKAGES), documents, {"aae_detect/docs/aae-detect.service"})
     assert {f"{package}/py.typed" for package in PACKAGES} <= inside
     assert not {name for name in inside if Path(name).name.startswith(("test_", "conftest"))}
 

@@ -179,9 +179,17 @@ def export(
 
 @main.command()
 @_folder
-@click.option("--days", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Keep events for this many days.")
+@click.option(
+    "--days", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Keep events for this many days."
+)
 @click.option("--most", type=click.IntRange(min=0), default=200_000, show_default=True, help="Keep so many events.")
-@click.option("--gb", type=click.FloatRange(min=0), default=20.0, show_default=True, help="Keep at most this many GB of pictures.")
+@click.option(
+    "--gb",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default=True,
+    help="Keep at most this many GB of pictures.",
+)
 def prune(store: Path, days: float, most: int, gb: float) -> None:
     """Take out old events and pictures; what is marked stays."""
     with cli_errors():
