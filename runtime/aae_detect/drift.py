@@ -104,7 +104,8 @@ class DriftWatch:
         self._means = _Mean(SLOW_FRAMES * stretch), _Mean(FAST_FRAMES * stretch)
         self._light = _Mean(FAST_FRAMES * stretch)
         self._sharpness = _Mean(FAST_FRAMES * stretch)
-        self._advice: Advice = "none"
+        self.advice: Advice = "none"
+        """What holds now, as it was told last."""
 
     def take(self, score: float, statistics: FrameStatistics, source: str, at: datetime) -> Drift | None:
         """Take a judged frame; return news, mostly none."""
@@ -116,16 +117,16 @@ class DriftWatch:
         light = _farther(self._light.take(lightness), self._sharpness.take(sharpness))
         over = max(abs(shift) / limit for shift, limit in zip(shifts, self._limits, strict=True))
         other_light = abs(light) / _LIGHT_LIMIT
-        advice = self._advice
+        advice = self.advice
         if other_light > 1:
             advice = "recalibrate"
         elif over > 1 and advice == "none":
             advice = "retrain"
         elif max(over, other_light) < _BACK:
             advice = "none"
-        if advice == self._advice:
+        if advice == self.advice:
             return None
-        self._advice = advice
+        self.advice = advice
         return Drift(source, advice, at, round(float(_farther(*shifts)), 3), round(light, 3))
 
 

@@ -22,6 +22,10 @@ class Feed(Protocol):
         """Whether `take` would give something, or raise."""
 
     @property
+    def signalled(self) -> bool:
+        """Whether a signal is among what waits: a loss should be known at once, however seldom frames are judged."""
+
+    @property
     def ended(self) -> bool:
         """Whether there will be nothing more."""
 
@@ -40,6 +44,7 @@ class FileFeed:
     """Every frame counts, and none is read before it is asked for."""
 
     dropped = 0
+    signalled = False
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source
@@ -94,6 +99,11 @@ class LiveFeed:
             self._thread = threading.Thread(target=self._read_all, name=f"feed {self._source.name}", daemon=True)
             self._thread.start()
         return (bool(self._waiting) or self._failure is not None) and not self._closing
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal waits; to be asked with `changed` held."""
+        return any(isinstance(item, Signal) for item in self._waiting)
 
     @property
     def ended(self) -> bool:

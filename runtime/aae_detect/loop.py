@@ -10,30 +10,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aae_detect.decision.decider import Decider
 from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
-from aae_detect.drift import DriftWatch
-from aae_detect.errors import FrameError, SourceError
-from aae_detect.events import frame_event, unknown_event
-from aae_detect.feed import Feed, FileFeed, LiveFeed
+from aae_detect.drift import Drift, DriftWatch
+from aae_detect.errors import SourceError
+from aae_detect.feed_turns import FeedTurn, next_turn
 from aae_detect.frame_checks import FrameChecks
-from aae_detect.frames import Frame, FrameSource, Signal
+from aae_detect.frames import FrameSource, Signal
 from aae_detect.judged import Judged, Output
+from aae_detect.judging import judge
 from aae_detect.news import ModelChange, News
-from aae_detect.preprocess import to_bgr8
-
-_RATE_FRAMES = 30
-"""Frames over which the frame rate is averaged: about a second of video."""
 
 _KEPT_TIMES = 10_000
 """Times kept for the summary, so that a year of frames takes no more memory than an hour."""
-
-_LOOK_S = 0.1
-"""How long a wish to stop may go unnoticed while no camera gives anything."""
 
 
 @dataclass(frozen=True)
@@ -110,39 +100,13 @@ class Summary:
         return 1 if self.verdicts[Verdict.UNKNOWN] else 0
 
 
-class _Turn:
-    """One stream while the loop runs: its feed, when its next turn is due, and what happened."""
+@dataclass(eq=False)
+class _Running:
+    """A stream while the loop runs, and what happened to it."""
 
-    def __init__(self, stream: Stream, changed: threading.Condition) -> None:
-        self.stream = stream
-        self.summary = Summary()
-        self.feed: Feed = LiveFeed(stream.source, changed) if stream.source.live else FileFeed(stream.source)
-        self.due = 0.0
-        self._next_index = 0
-        self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
-
-    def take(self) -> Frame | Signal | None:
-        """Take what is next, or None; a source that failed has ended."""
-        try:
-            item = self.feed.take()
-        except SourceError as error:
-            self.summary.failure = error
-            return None
-        if isinstance(item, Frame):
-            if item.index < self._next_index:
-                return None
-            self._next_index = item.index + self.stream.every
-            now = perf_counter()
-            self._recent.append(now)
-            if self.stream.most_fps is not None:
-                self.due = max(self.due + 1 / self.stream.most_fps, now)
-        return item
-
-    @property
-    def fps(self) -> float | None:
-        """Frames per second, lately."""
-        span = self._recent[-1] - self._recent[0]
-        return (len(self._recent) - 1) / span if span > 0 else None
+    stream: Stream
+    turn: FeedTurn
+    summary: Summary = field(default_factory=Summary)
 
 
 def run_loop(
@@ -167,61 +131,80 @@ def run_loop(
     """
     start = perf_counter()
     changed = threading.Condition()
-    turns = [_Turn(stream, changed) for stream in streams]
+    running = [_Running(each, FeedTurn(each.source, changed, each.every, each.most_fps)) for each in streams]
     outputs = list({id(output): output for stream in streams for output in stream.outputs}.values())
     with ExitStack() as closing:  # closes every one, also where one of them fails
         for output in outputs:
             closing.callback(output.close)
-        for turn in turns:
-            closing.callback(turn.feed.close)
-        _judge_in_turn(turns, changed, stop, max_frames, alive)
-        for turn in turns:
-            if turn.stream.decider is not None:
-                _tell(turn.stream, turn.stream.decider.finish())
-    for turn in turns:
-        _sum_up(turn, perf_counter() - start, stop.is_set())
-    return [turn.summary for turn in turns]
+        for each in running:
+            closing.callback(each.turn.feed.close)
+        _judge_in_turn(running, changed, stop, max_frames, alive)
+        for stream in streams:
+            if stream.decider is not None:
+                _tell(stream, stream.decider.finish())
+    for each in running:
+        _sum_up(each, perf_counter() - start, stop.is_set())
+    return [each.summary for each in running]
 
 
 def _judge_in_turn(
-    turns: Sequence[_Turn],
+    running: Sequence[_Running],
     changed: threading.Condition,
     stop: threading.Event,
     max_frames: int | None,
     alive: Callable[[], None],
 ) -> None:
+    turns = [each.turn for each in running]
     last, left = -1, max_frames
     while not stop.is_set() and left != 0:
         alive()
-        number = _next_turn(turns, last, changed)
+        for each in running:  # also for cameras that give nothing: the line waits for an answer
+            if each.stream.decider is not None:
+                _tell(each.stream, each.stream.decider.tick(time.monotonic()))
+        number = next_turn(turns, last, changed)
         if number is None:
             if all(turn.feed.ended for turn in turns):
                 return
             continue
-        last, turn = number, turns[number]
+        last, stream, turn, summary = number, running[number].stream, turns[number], running[number].summary
         item = turn.take()
         if isinstance(item, Signal):
-            turn.summary.outages += item.lost
-            for output in turn.stream.outputs:
+            summary.outages += item.lost
+            for output in stream.outputs:
                 output.signal(item)
+            _tell_of_camera(stream, item.lost)
         elif item is not None:
-            _take_successor(turn.stream)
-            judged = _judge(turn.stream, item, turn.fps)
-            _count(turn.summary, judged)
+            _take_successor(stream)
+            judged = judge(item, stream.detector, stream.checks, stream.bits, turn.fps)
+            _count(summary, judged)
             left = None if left is None else left - 1
-            goes_on = all([output.take(judged) for output in turn.stream.outputs])  # a list: each gets the frame
-            _tell(turn.stream, _news_of(turn.stream, judged))
+            goes_on = all([output.take(judged) for output in stream.outputs])  # a list: each gets the frame
+            _tell(stream, _news_of(stream, judged))
             if not goes_on:
                 return
+        elif turn.failure is not None:
+            summary.failure = turn.failure
+            _tell_of_camera(stream, lost=True)
+
+
+def _tell_of_camera(stream: Stream, lost: bool) -> None:
+    """Tell what is decided by the camera's loss or return."""
+    if stream.decider is not None:
+        hear = stream.decider.lose if lost else stream.decider.regain
+        _tell(stream, hear(time.monotonic()))
 
 
 def _take_successor(stream: Stream) -> None:
+    """Judge by the successor from now on, and tell; advice that the former watch gave is over with it."""
     successor, stream.successor = stream.successor, None
     if successor is None:
         return
+    news: list[News] = [successor.change]
     if successor.detector is not None:
+        if stream.drift is not None and stream.drift.advice != "none":  # the new watch will not tell: it begins there
+            news.append(Drift(successor.change.source, "none", successor.change.at, 0.0, 0.0))
         stream.detector, stream.checks, stream.drift = successor.detector, successor.checks, successor.drift
-    _tell(stream, [successor.change])
+    _tell(stream, news)
 
 
 def _news_of(stream: Stream, judged: Judged) -> list[News]:
@@ -244,53 +227,6 @@ def _tell(stream: Stream, news: Sequence[News]) -> None:
             output.tell(item)
 
 
-def _next_turn(turns: Sequence[_Turn], last: int, changed: threading.Condition) -> int | None:
-    """Choose the stream that has something and whose turn is longest ago, or wait a moment for one."""
-    order = [(last + 1 + step) % len(turns) for step in range(len(turns))]
-    with changed:
-        ready = [number for number in order if turns[number].feed.ready]
-        if not ready:
-            if not all(turn.feed.ended for turn in turns):
-                changed.wait(_LOOK_S)
-            return None
-    now = perf_counter()
-    due = [number for number in ready if turns[number].due <= now]
-    if not due:
-        time.sleep(min(_LOOK_S, min(turns[number].due for number in ready) - now))
-        return None
-    return due[0]
-
-
-def _judge(stream: Stream, frame: Frame, fps: float | None) -> Judged:
-    """Judge one frame; one that says nothing is UNKNOWN, never an end to the run."""
-    try:
-        if frame.image is None:
-            raise FrameError(frame.problem or "the source gave no picture")
-        image_bgr = to_bgr8(frame.image, stream.bits)
-        detection = stream.detector(image_bgr)
-    except FrameError as error:
-        return _unknown(stream, frame, None, str(error), fps)
-    if stream.checks is not None and (
-        problem := stream.checks.find_problem(frame.image, detection.input_bgr, frame.read_ns * 1e-9)
-    ):
-        return _unknown(stream, frame, image_bgr, problem, fps)
-    age_ms = _age_ms(frame)
-    event = frame_event(frame, detection, age_ms)
-    return Judged(frame, image_bgr, detection, "", fps, age_ms, event, stream.detector)
-
-
-def _unknown(
-    stream: Stream, frame: Frame, image_bgr: NDArray[np.uint8] | None, reason: str, fps: float | None
-) -> Judged:
-    age_ms = _age_ms(frame)
-    event = unknown_event(frame, stream.detector.threshold, reason, age_ms)
-    return Judged(frame, image_bgr, None, reason, fps, age_ms, event, stream.detector)
-
-
-def _age_ms(frame: Frame) -> float:
-    return (time.monotonic_ns() - frame.read_ns) / 1e6
-
-
 def _count(summary: Summary, judged: Judged) -> None:
     summary.verdicts[judged.verdict] += 1
     summary.unreadable += judged.image_bgr is None
@@ -299,8 +235,8 @@ def _count(summary: Summary, judged: Judged) -> None:
         summary.total_ms.append(judged.detection.latency_ms.total)
 
 
-def _sum_up(turn: _Turn, seconds: float, stopped: bool) -> None:
-    summary = turn.summary
-    summary.seconds, summary.dropped = seconds, turn.feed.dropped
+def _sum_up(running: _Running, seconds: float, stopped: bool) -> None:
+    summary = running.summary
+    summary.seconds, summary.dropped = seconds, running.turn.feed.dropped
     if summary.failure is None and summary.frames == 0 and not stopped:
-        summary.failure = SourceError(f"{turn.stream.source.name} gave no frame at all")
+        summary.failure = SourceError(f"{running.stream.source.name} gave no frame at all")

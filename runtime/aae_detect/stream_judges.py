@@ -110,21 +110,22 @@ def load_deciders(
 
     Args:
         streams: What was asked for.
-        say: Told when a trigger falls silent.
+        say: Told when a trigger falls silent, and when a part does not leave.
         link: Where triggers by MQTT come from, not yet started; None without a broker.
 
     Raises:
         ConfigError: a file of rules cannot be used, or a GPIO line cannot be had.
         InstallError: a package is missing that rules need.
     """
-    lines, found = TriggerLines(), list[tuple[Decider, Rules] | None]()
+    lines, found = TriggerLines(say), list[tuple[Decider, Rules] | None]()
     for stream in streams:
         if stream.decide is None:
             found.append(None)
             continue
         rules = read_rules(stream.decide)
         require_broker(stream.decide, rules, link)
-        found.append((Decider(rules, _trigger(rules, lines, say, link)), rules))
+        trigger = _trigger(rules, lines, say, link)
+        found.append((Decider(rules, trigger, stream.source.shown_name, stream.source.live, say), rules))
     return found
 
 
@@ -158,12 +159,13 @@ def _trigger(
 def _of_stream(detector: Detector, stream: StreamSettings) -> Judges:
     checks, drift = FrameChecks(), None
     mask = None if stream.mask is None else read_mask(stream.mask)
-    if stream.site is not None:
+    if stream.site is None:
+        detector = detector.with_threshold(stream.threshold)
+    else:
         entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
         entry.require_mask(mask)
         detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
-        if detector.good_scores is not None:
-            drift = DriftWatch(detector.good_scores, entry.frames, entry.calibration.effective_count)
-    if mask is not None:
-        detector = detector.with_mask(mask)
-    return Judges(detector.with_threshold(stream.threshold), checks, drift)
+        detector = detector.with_threshold(stream.threshold)
+        if (good := detector.good_scores) is not None:
+            drift = DriftWatch(good, entry.frames, entry.calibration.effective_count, detector.threshold)
+    return Judges(detector if mask is None else detector.with_mask(mask), checks, drift)

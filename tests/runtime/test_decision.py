@@ -1,9 +1,9 @@
 """From frames to what the line is told."""
 
-import io
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,10 +17,11 @@ import pytest
 
 from aae_detect import ConfigError, Verdict
 from aae_detect.app import demo_model_path
+from aae_detect.decision import rules as rules_module
 from aae_detect.decision.commands import CommandOutput
 from aae_detect.decision.decider import Decider
 from aae_detect.decision.decision import Decision
-from aae_detect.decision.line_trigger import TriggerLines
+from aae_detect.decision.line_trigger import LineTrigger
 from aae_detect.decision.part_finder import PartFinder
 from aae_detect.decision.rules import Command, Rules, read_rules
 from aae_detect.detection import Detection, Latency
@@ -34,9 +35,12 @@ PART = EMPTY.copy()
 PART[20:50, 20:50] = 200
 
 
-def judged(number: int, score: float | None, picture: np.ndarray = EMPTY, area_cells: int = 1) -> Judged:
+def judged(
+    number: int, score: float | None, picture: np.ndarray = EMPTY, area_cells: int = 1, since_ns: int = 0
+) -> Judged:
     """A frame of 64x64, a hundredth of a second each, with a threshold of 2; no score: nothing can be said."""
-    frame = Frame(picture, number, NOON + timedelta(seconds=number / 100), "line", read_ns=number * 10**7)
+    read_ns = since_ns + number * 10**7
+    frame = Frame(picture, number, NOON + timedelta(seconds=number / 100), "line", read_ns=read_ns)
     if score is None:
         return Judged(frame, picture, None, "black", None, 0.0, {})
     model_map = np.zeros((16, 16), np.float32)
@@ -139,13 +143,12 @@ def test_the_empty_place_follows_the_light_and_noise_is_no_part() -> None:
 
 
 def test_a_trigger_asks_for_so_many_frames() -> None:
-    lines = TriggerLines(io.StringIO("A7\n\n"))
-    trigger = lines.subscribe()
-    until = time.monotonic() + 5
-    while lines._thread is not None and lines._thread.is_alive():
-        assert time.monotonic() < until
-    decider = Decider(Rules(per="trigger", ng_frames=2, of_frames=3), trigger)
-    found = [d for n, score in enumerate([3, 3, 1, 1, 1, 3, 3, 3, 3]) for d in decider.take(judged(n, score))]
+    trigger = LineTrigger()
+    trigger.put("A7")
+    trigger.put("")
+    decider, now = Decider(Rules(per="trigger", ng_frames=2, of_frames=3), trigger), time.monotonic_ns()
+    scores = [3, 3, 1, 1, 1, 3, 3, 3, 3]
+    found = [d for n, score in enumerate(scores) for d in decider.take(judged(n, score, since_ns=now))]
     assert [(d.part, d.verdict.value, d.first_frame, d.last_frame) for d in found] == [
         ("A7", "NG", 0, 2),
         ("2", "OK", 3, 5),
@@ -153,9 +156,8 @@ def test_a_trigger_asks_for_so_many_frames() -> None:
 
 
 def test_frames_that_do_not_come_in_time_leave_a_part_unknown() -> None:
-    lines = TriggerLines(io.StringIO("A7\n"))
-    trigger = lines.subscribe()
-    time.sleep(0.2)
+    trigger = LineTrigger()
+    trigger.put("A7", 0.0)
     decider = Decider(Rules(per="trigger", ng_frames=3, of_frames=5, timeout_s=0.05), trigger)
     found = [d for number in (0, 10, 20) for d in decider.take(judged(number, None))]
     assert [(d.part, d.verdict.value, d.stop, d.frames) for d in found] == [("A7", "UNKNOWN", True, 1)]
@@ -172,6 +174,7 @@ least_area_px = 30
 cooldown_s = 0.5
 unknown = "pass"
 part_share = 0.05
+longest_s = 90
 timeout_s = 1
 mqtt_topic = "line1/part"
 
@@ -186,9 +189,27 @@ def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
     path = tmp_path / "decide.toml"
     path.write_text(EVERYTHING)
     commands = (Command(("reject", "{source}"), ("NG", "UNKNOWN"), 2.0),)
-    assert read_rules(path) == Rules("trigger", 2, 3, 0.1, 30, 0.5, "pass", 0.05, 1.0, "line1/part", None, commands)
+    numbers = (2, 3, 0.1, 30, 0.5, "pass", 0.05, 90.0, 1.0)
+    assert read_rules(path) == Rules("trigger", *numbers, "line1/part", None, commands)
     path.write_text("")
     assert read_rules(path) == Rules()
+
+
+def test_the_documents_file_of_rules_can_be_used_as_it_stands(tmp_path: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "decisions.md"
+    blocks = re.findall(r"```toml\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 1 and rules_module.__doc__ is not None
+    path = tmp_path / "decide.toml"
+    for text in (*blocks, rules_module.__doc__.partition("\n\n")[2]):
+        path.write_text(text)
+        rules = read_rules(path)
+        assert (rules.per, rules.ng_frames, rules.of_frames, rules.commands[0].on) == ("frame", 2, 3, ("NG",))
+        # What is commented out can be used as well: the light barrier or the topic, and a rule for parts.
+        without_topic = re.sub("^# mqtt_topic.*", "", text, flags=re.MULTILINE)
+        path.write_text(re.sub("^# ", "", without_topic, flags=re.MULTILINE).replace('"frame"', '"trigger"', 1))
+        rules = read_rules(path)
+        assert rules.gpio_trigger is not None and rules.gpio_trigger.offset == 27
+        assert rules.longest_s == Rules().longest_s
 
 
 @pytest.mark.parametrize(
@@ -199,6 +220,7 @@ def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
         ("[decide]\nng_frames = 1.5", 2, "ng_frames: 1.5; expected a whole number"),
         ("[decide]\nhysteresis = nan", 2, "hysteresis: nan"),
         ("[decide]\nhysteresis = true", 2, "hysteresis: True; expected a number"),
+        ("[decide]\nlongest_s = -1", 2, "longest_s: -1.0; expected 0 to 86400"),
         ("[decide]\ncooldown = 3", 2, "cooldown: unknown in decide"),
         ("[deside]\nper = 'frame'", 1, "deside is not expected"),
         ("[[command]]\nrun = 'reject'", 2, "run: 'reject'; expected a list of texts"),

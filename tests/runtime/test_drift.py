@@ -5,6 +5,9 @@ import math
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aae_detect import Detector, Frame
 from aae_detect.app import demo_model_path
 from aae_detect.drift import Drift, DriftWatch
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frame_statistics import FrameStatistics, measure_frame
 from aae_detect.good_scores import GoodScores
+from aae_detect.judged import Judged, Output
+from aae_detect.loop import Stream, Successor, run_loop
+from aae_detect.news import ModelChange, News
 from aae_detect.threshold import conformal_threshold
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -150,3 +157,89 @@ def test_many_defective_parts_are_no_drift(tmp_path: Path) -> None:
 def test_a_reference_without_spread_is_refused() -> None:
     with pytest.raises(ValueError, match="not above 0"):
         replace(REFERENCE, usual_lightness=(100.0, 0.0))
+
+
+class Heard(Output):
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.news: list[News] = []
+
+    def take(self, judged: Judged) -> bool:
+        return True
+
+    def tell(self, news: News) -> None:
+        self.news.append(news)
+
+    def close(self) -> None:
+        pass
+
+
+class Reloaded:
+    """Two frames, and a successor before the second."""
+
+    name, live, fps = "line", False, 0.0
+
+    def __init__(self, reload: Callable[[], None]) -> None:
+        self._reload, self._index = reload, -1
+
+    def read(self) -> Frame | None:
+        self._index += 1
+        if self._index == 1:
+            self._reload()
+        return None if self._index == 2 else Frame(np.full((64, 64, 3), 127, np.uint8), self._index, NOON, self.name)
+
+    def close(self) -> None:
+        pass
+
+
+def reload_in_a_run(tiny_model: Path, watching: DriftWatch, loaded: bool, outputs: list[Output]) -> DriftWatch | None:
+    """Judge a frame, take or refuse a new model, and judge another; returns who watches in the end."""
+    detector = Detector.load(tiny_model, provider="cpu", threads=1)
+    change = ModelChange("line", loaded, detector.model_sha256, 2.0, "" if loaded else "damaged", NOON)
+    fresh = watch(np.random.default_rng(5).normal(size=300))
+
+    def leave_successor() -> None:
+        stream.successor = Successor(change, detector, None, fresh) if loaded else Successor(change)
+
+    stream = Stream(Reloaded(leave_successor), detector, outputs, drift=watching)
+    run_loop([stream], threading.Event())
+    return stream.drift
+
+
+def advising_watch() -> DriftWatch:
+    watching = watch(np.random.default_rng(1).normal(size=300))
+    dark = measure_frame((SCENE * 0.5).astype(np.uint8))
+    assert first_news(watching, np.zeros(1000), dark)[1] is not None
+    assert watching.advice == "recalibrate"
+    return watching
+
+
+def test_advice_that_was_followed_is_over_when_the_new_calibration_is_taken(tiny_model: Path) -> None:
+    heard = Heard()
+    watching = reload_in_a_run(tiny_model, advising_watch(), True, [heard])
+    assert watching is not None and watching.advice == "none"
+    drifts = [news for news in heard.news if isinstance(news, Drift)]
+    assert [(drift.source, drift.advice, drift.at) for drift in drifts] == [("line", "none", NOON)]
+
+
+def test_a_refused_model_ends_no_advice_and_one_without_advice_tells_of_none(tiny_model: Path) -> None:
+    refused, quiet = Heard(), Heard()
+    watching = reload_in_a_run(tiny_model, advising_watch(), False, [refused])
+    assert watching is not None and watching.advice == "recalibrate"
+    reload_in_a_run(tiny_model, watch(np.random.default_rng(1).normal(size=300)), True, [quiet])
+    for heard in (refused, quiet):
+        assert [type(news) for news in heard.news] == [ModelChange]
+
+
+def test_metrics_show_no_advice_that_is_over(tiny_model: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client")
+    from aae_detect.sinks.metrics import Metrics
+    from aae_detect.sinks.settings import MetricsSettings
+
+    with closing(Metrics(MetricsSettings("127.0.0.1:0"))) as metrics:
+        output, gauge = metrics.of("line", 2.0, "0" * 64, []), metrics.drift.labels("line", "recalibrate")
+        output.tell(Drift("line", "recalibrate", NOON, 0.0, -3.0))
+        assert gauge._value.get() == 1
+        reload_in_a_run(tiny_model, advising_watch(), True, [output])
+        assert gauge._value.get() == 0

@@ -13,6 +13,7 @@ import pytest
 from aae_detect import ConfigError
 from aae_detect.decision.decision import Decision
 from aae_detect.decision.gpio import GpioOutput, GpioTrigger
+from aae_detect.decision.line_trigger import Triggered
 from aae_detect.decision.rules import GpioLine, read_rules
 from aae_detect.detection import Verdict
 
@@ -27,6 +28,7 @@ class Line:
         self.path, self.consumer, self.released = path, consumer, False
         self.changes: list[tuple[float, bool]] = []
         self.edges = threading.Semaphore(0)
+        self.edge_ns = 0
         self.broken = False
 
     def set_value(self, offset: int | str, value: Any) -> None:
@@ -40,8 +42,8 @@ class Line:
             raise OSError(19, "No such device")
         return self.edges.acquire(timeout=timeout)
 
-    def read_edge_events(self) -> list[object]:
-        return [object()]
+    def read_edge_events(self) -> list[Any]:
+        return [gpiod.EdgeEvent(gpiod.EdgeEvent.Type.RISING_EDGE.value, self.edge_ns, 27, 1, 1)]
 
     def release(self) -> None:
         self.released = True
@@ -124,10 +126,13 @@ def test_a_light_barrier_triggers(lines: list[Line]) -> None:
     (line,) = lines
     assert line.settings.edge_detection is gpiod.line.Edge.RISING
     assert line.settings.debounce_period == timedelta(milliseconds=5)
+    assert line.settings.event_clock is gpiod.line.Clock.MONOTONIC
     assert trigger.poll() is None
+    line.edge_ns = 7_500_000_000  # when it was, and not when it was read
     line.edges.release(2)
     wait_for(lambda: len(trigger._waiting) == 2)
-    assert (trigger.poll(), trigger.poll(), trigger.poll()) == ("", "", None)
+    assert trigger.poll(7.4) is None
+    assert (trigger.poll(7.5), trigger.poll(), trigger.poll()) == (Triggered("", 7.5), Triggered("", 7.5), None)
     line.broken = True
     wait_for(lambda: bool(said))
     line.broken = False

@@ -1,14 +1,21 @@
-"""Decides, frame by frame, what the line is told."""
+"""Decides, frame by frame and while none comes, what the line is told.
+
+All times are seconds on the clock of `time.monotonic`, which frames and triggers share.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from aae_detect.decision.decision import Decision
+from aae_detect.decision.line_trigger import Triggered
 from aae_detect.decision.part_finder import PartFinder
 from aae_detect.decision.rules import Rules
+from aae_detect.decision.tally import SeenFrame, Tally
 from aae_detect.detection import Verdict
 from aae_detect.judged import Judged
 
@@ -16,46 +23,79 @@ from aae_detect.judged import Judged
 class Trigger(Protocol):
     """Something outside that says when a part is there."""
 
-    def poll(self) -> str | None:
-        """Return what was said since the last call, one at a time; None where nothing was."""
-
-
-@dataclass
-class _Counted:
-    """Frames that a decision will rest on."""
-
-    begun_at: float
-    part: str = ""
-    judged: list[tuple[Judged, Verdict]] = field(default_factory=list)
+    def poll(self, latest_s: float = math.inf) -> Triggered | None:
+        """Take the oldest thing that was said at `latest_s` or before; None where there is none."""
 
 
 class Decider:
     """The decisions of one source."""
 
-    def __init__(self, rules: Rules, trigger: Trigger | None = None) -> None:
-        """Take the rules; and where they say so, who triggers."""
-        self._rules, self._trigger = rules, trigger
-        self._recent: deque[tuple[Judged, Verdict]] = deque(maxlen=rules.of_frames)
+    def __init__(
+        self,
+        rules: Rules,
+        trigger: Trigger | None = None,
+        source: str = "",
+        live: bool = True,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Take what is decided by.
+
+        Args:
+            rules: What the line is told, and when.
+            trigger: Who triggers, where the rules say so.
+            source: The source's name, for decisions without a frame.
+            live: Whether time passes outside the source: a file's frames are read when somebody asks for them, so that
+                a trigger cannot wait too long for them, and no part stay too long.
+            say: Told why a part is decided on that has not gone.
+        """
+        self._rules, self._trigger, self._source, self._live, self._say = rules, trigger, source, live, say
+        self._recent: deque[SeenFrame] = deque(maxlen=rules.of_frames)
         self._state: Verdict | None = None
         self._finder = PartFinder(rules.part_share) if rules.per == "part" else None
-        self._open: _Counted | None = None
+        self._open: Tally | None = None
         self._parts = 0
         self._ng_until_s = 0.0
+        self._lost = False
+        self._blind_from_s: float | None = None
+        """Since when frames say nothing; infinite once that was told."""
 
     def take(self, judged: Judged) -> list[Decision]:
         """Take a frame; return what is decided by it, mostly nothing."""
-        verdict = self._verdict_of(judged)
+        self._lost = False
+        seen = SeenFrame.of(judged, self._verdict_of(judged))
         at_s = judged.frame.read_ns * 1e-9
         if self._rules.per == "frame":
-            return self._by_frames(judged, verdict, at_s)
+            return self._by_frames(seen, at_s)
         if self._rules.per == "part":
-            return self._by_parts(judged, verdict, at_s)
-        return self._by_trigger(judged, verdict, at_s)
+            return self._by_parts(judged, seen, at_s)
+        return self._by_trigger(seen, at_s)
+
+    def tick(self, now_s: float) -> list[Decision]:
+        """Return what is decided because time has passed; to be called several times a second, also without frames."""
+        if self._rules.per == "frame":
+            return self._without_frames(now_s)
+        return self._overdue(now_s) if self._rules.per == "trigger" and self._live else []
+
+    def lose(self, now_s: float) -> list[Decision]:
+        """Hear that the camera is lost; return what is decided by that: what nobody sees is UNKNOWN, until a frame."""
+        if self._lost:
+            return []
+        self._lost = True
+        self._recent.clear()
+        return self._leave_part() if self._finder is not None else self.tick(now_s)
+
+    def regain(self, now_s: float) -> list[Decision]:
+        """Hear that the camera is back; return what is decided on parts that came before."""
+        found = self.tick(now_s)
+        self._lost = False
+        return found
 
     def finish(self) -> list[Decision]:
-        """Decide on a part that is still in the picture when the source ends."""
-        counted, self._open = self._open, None
-        return [self._decide(counted)] if counted is not None and counted.judged else []
+        """Decide on parts whose frames have not all come when the source ends."""
+        if self._rules.per == "trigger":
+            return self._overdue(math.inf)
+        tally, self._open = self._open, None
+        return [] if tally is None else [self._decide(tally, self._sum_up(tally.ng_frames, tally.unknown_frames))]
 
     def _verdict_of(self, judged: Judged) -> Verdict:
         """Judge a frame by the rules: small regions do not count, and while NG the threshold lies a little lower."""
@@ -70,73 +110,134 @@ class Decider:
             return Verdict.NG if large else Verdict.OK
         return detection.verdict
 
-    def _by_frames(self, judged: Judged, verdict: Verdict, at_s: float) -> list[Decision]:
+    def _by_frames(self, seen: SeenFrame, at_s: float) -> list[Decision]:
         """Tell when the state changes; NG lasts for a while."""
-        self._recent.append((judged, verdict))
-        state = self._sum_up([v for _, v in self._recent])
+        self._recent.append(seen)
+        verdicts = [each.verdict for each in self._recent]
+        state = self._sum_up(verdicts.count(Verdict.NG), verdicts.count(Verdict.UNKNOWN))
         if state is Verdict.NG:
             self._ng_until_s = at_s + self._rules.cooldown_s
         if state is self._state or (self._state is Verdict.NG and at_s < self._ng_until_s):
             return []
         self._state = state
-        return [self._decide(_Counted(0.0, judged=list(self._recent)), state)]
+        return [self._decide(Tally.of(self._recent), state)]
 
-    def _by_parts(self, judged: Judged, verdict: Verdict, at_s: float) -> list[Decision]:
-        """Tell when a part has gone."""
+    def _without_frames(self, now_s: float) -> list[Decision]:
+        """Tell once that nobody knows, while the camera is lost; NG lasts for its while first."""
+        if not self._lost or self._state is Verdict.UNKNOWN:
+            return []
+        if self._state is Verdict.NG and now_s < self._ng_until_s:
+            return []
+        self._state = Verdict.UNKNOWN
+        return [self._decide(Tally(), Verdict.UNKNOWN)]
+
+    def _by_parts(self, judged: Judged, seen: SeenFrame, at_s: float) -> list[Decision]:
+        """Tell when a part has gone, or has been there for too long to be one."""
         assert self._finder is not None
         present = None if judged.detection is None else self._finder.look(judged.detection.input_bgr)
         if self._open is None and present:
             self._parts += 1
-            self._open = _Counted(at_s, str(self._parts))
+            self._open = Tally(at_s, str(self._parts))
         if self._open is None:
-            return []
+            return self._tell_if_blind(seen, at_s)
+        self._blind_from_s = None
         if present is False:
-            counted, self._open = self._open, None
-            return [self._decide(counted)]
-        self._open.judged.append((judged, verdict))
+            return self.finish()
+        self._open.add(seen)
+        if self._live and 0 < self._rules.longest_s <= at_s - self._open.begun_at_s:
+            return self._give_up_part()
         return []
 
-    def _by_trigger(self, judged: Judged, verdict: Verdict, at_s: float) -> list[Decision]:
+    def _tell_if_blind(self, seen: SeenFrame, at_s: float) -> list[Decision]:
+        """Tell once that parts may pass which nobody sees, where frames have said nothing for `timeout_s`."""
+        if seen.verdict is not Verdict.UNKNOWN:
+            self._blind_from_s = None
+            return []
+        if self._blind_from_s is None:
+            self._blind_from_s = at_s
+        if not self._live or at_s - self._blind_from_s < self._rules.timeout_s:
+            return []
+        self._blind_from_s = math.inf
+        return [self._decide(Tally.of([seen]), Verdict.UNKNOWN)]
+
+    def _give_up_part(self) -> list[Decision]:
+        """Tell of what does not leave, and take it for the empty place: parts that come shall be decided on again."""
+        assert self._finder is not None
+        self._finder.learn_anew()
+        (decision,) = self._leave_part()
+        self._say(
+            f"warning: {decision.source}: part {decision.part} has not left the picture for {self._rules.longest_s:g} "
+            f"s (longest_s), so it is {decision.verdict}, and what is there counts as the empty place from now on; if "
+            "no part lies there, the light has changed, the camera has moved, or something was left lying"
+        )
+        return [decision]
+
+    def _leave_part(self) -> list[Decision]:
+        """Tell once that nobody knows: of the part that was in the picture, if one was, and of those that come."""
+        assert self._finder is not None
+        self._finder.forget_part()
+        tally, self._open = self._open or Tally(), None
+        self._blind_from_s = math.inf  # told by this
+        enough = tally.ng_frames >= self._rules.ng_frames
+        return [self._decide(tally, Verdict.NG if enough else Verdict.UNKNOWN)]
+
+    def _by_trigger(self, seen: SeenFrame, at_s: float) -> list[Decision]:
         """Tell when so many frames have come after a trigger, or have not come in time."""
-        found = []
-        if self._open is not None and at_s > self._open.begun_at + self._rules.timeout_s:
-            missing = self._rules.of_frames - len(self._open.judged)
-            verdicts = [v for _, v in self._open.judged] + [Verdict.UNKNOWN] * missing
-            found.append(self._decide(self._open, self._sum_up(verdicts)))
-            self._open = None
-        if self._open is None and self._trigger is not None and (said := self._trigger.poll()) is not None:
-            self._parts += 1
-            self._open = _Counted(at_s, said or str(self._parts))
+        found = self._overdue(at_s)
+        if self._open is None:
+            self._begin(at_s, at_s if self._live else math.inf)  # a camera's frame from before the part shows another
         if self._open is not None:
-            self._open.judged.append((judged, verdict))
-            if len(self._open.judged) == self._rules.of_frames:
-                found += self.finish()
+            self._open.add(seen)
+            if self._open.frames == self._rules.of_frames:
+                found.append(self._end())
         return found
 
-    def _sum_up(self, verdicts: list[Verdict]) -> Verdict:
+    def _overdue(self, now_s: float) -> list[Decision]:
+        """Tell of triggers whose frames have not come in time; of all, while the camera is lost."""
+        latest_s = now_s if self._lost else now_s - self._rules.timeout_s
+        found = []
+        if self._open is not None and self._open.begun_at_s < latest_s:
+            found.append(self._end())
+        while self._live and self._open is None and self._begin(now_s, latest_s):
+            found.append(self._end())
+        return found
+
+    def _begin(self, now_s: float, latest_s: float) -> bool:
+        """Open the next part that was triggered at `latest_s` or before; a file's begins now. Says whether one was."""
+        triggered = None if self._trigger is None else self._trigger.poll(latest_s)
+        if triggered is None:
+            return False
+        self._parts += 1
+        self._open = Tally(triggered.at_s if self._live else now_s, triggered.line or str(self._parts))
+        return True
+
+    def _end(self) -> Decision:
+        """Decide on the part that is open; frames that have not come are UNKNOWN."""
+        assert self._open is not None
+        tally, self._open = self._open, None
+        missing = self._rules.of_frames - tally.frames
+        return self._decide(tally, self._sum_up(tally.ng_frames, tally.unknown_frames + missing))
+
+    def _sum_up(self, ng: int, unknown: int) -> Verdict:
         """NG if enough frames are; UNKNOWN if those that say nothing might have made it so; else OK."""
         needed = self._rules.ng_frames
-        if verdicts.count(Verdict.NG) >= needed:
+        if ng >= needed:
             return Verdict.NG
-        unknown = verdicts.count(Verdict.UNKNOWN)
-        return Verdict.UNKNOWN if unknown and verdicts.count(Verdict.NG) + unknown >= needed else Verdict.OK
+        return Verdict.UNKNOWN if unknown and ng + unknown >= needed else Verdict.OK
 
-    def _decide(self, counted: _Counted, verdict: Verdict | None = None) -> Decision:
-        verdicts = [v for _, v in counted.judged]
-        verdict = verdict or self._sum_up(verdicts)
-        first, last = counted.judged[0][0].frame, counted.judged[-1][0].frame
-        scores = [judged.detection.score for judged, _ in counted.judged if judged.detection is not None]
+    def _decide(self, tally: Tally, verdict: Verdict) -> Decision:
+        first, last = tally.first, tally.last
         return Decision(
-            source=last.source,
+            source=self._source if last is None else last.source,
             verdict=verdict,
             stop=self._stops(verdict),
-            at=last.captured_at,
-            first_frame=first.index,
-            last_frame=last.index,
-            frames=len(verdicts),
-            ng_frames=verdicts.count(Verdict.NG),
-            score=max(scores, default=None),
-            part=counted.part,
+            at=datetime.now(UTC).astimezone() if last is None else last.captured_at,
+            first_frame=None if first is None else first.index,
+            last_frame=None if last is None else last.index,
+            frames=tally.frames,
+            ng_frames=tally.ng_frames,
+            score=tally.score,
+            part=tally.part,
         )
 
     def _stops(self, verdict: Verdict) -> bool:

@@ -18,10 +18,12 @@ class Decision:
     """Whether the line has to stop, or the part be rejected: NG, and UNKNOWN where that is to be safe."""
 
     at: datetime
-    """Capture of the frame that decided."""
+    """Capture of the last frame that it rests on; where it rests on none, when it was decided."""
 
-    first_frame: int
-    last_frame: int
+    first_frame: int | None
+    last_frame: int | None
+    """None where it rests on no frame: none came in time, or the camera was lost."""
+
     frames: int
     """Frames that it rests on."""
 

@@ -140,8 +140,8 @@ class GpioTrigger(LineTrigger):
         while True:
             try:
                 if self._request.wait_edge_events(_LOOK_S):
-                    for _ in self._request.read_edge_events():
-                        self.put("")
+                    for edge in self._request.read_edge_events():
+                        self.put("", edge.timestamp_ns / 1e9)  # when it was, however late it is read
                 heard = True
             except OSError as error:  # a trigger that fell silent unnoticed would let every part pass
                 if heard:
@@ -175,13 +175,14 @@ def request_input(line: GpioLine) -> LineRequest:
     """
     _require_gpiod()
     from gpiod import LineSettings
-    from gpiod.line import Direction, Edge
+    from gpiod.line import Clock, Direction, Edge
 
     settings = LineSettings(
         direction=Direction.INPUT,
         edge_detection=Edge.RISING,
         active_low=line.active_low,
         debounce_period=timedelta(seconds=line.debounce_s),
+        event_clock=Clock.MONOTONIC,  # the clock of frames
     )
     return _request(line, settings)
 

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import math
+import os
 import sys
 import threading
+import time
 from collections import deque
-from typing import TextIO
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+_CHUNK = 65536
 _ROOM = 1000
 """Lines that wait; more than this no camera can serve, and the oldest go."""
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """Somebody said that a part is there."""
+
+    line: str
+    """What was said, without its end: the part's name, if it has one."""
+
+    at_s: float
+    """When it was said, seconds on the clock of `time.monotonic`, which frames have too."""
 
 
 class LineTrigger:
     """What one source has not seen yet."""
 
     def __init__(self) -> None:
-        self._waiting: deque[str] = deque(maxlen=_ROOM)
+        self._waiting: deque[Triggered] = deque(maxlen=_ROOM)
+        self._lock = threading.Lock()
 
-    def put(self, line: str) -> None:
-        """Add a line."""
-        self._waiting.append(line)
+    def put(self, line: str, at_s: float | None = None) -> None:
+        """Add a line, and when it was said, seconds on the clock of `time.monotonic`; None: now."""
+        with self._lock:
+            self._waiting.append(Triggered(line, time.monotonic() if at_s is None else at_s))
 
-    def poll(self) -> str | None:
-        """Take the oldest line, without its end; None where there is none."""
-        try:
+    def poll(self, latest_s: float = math.inf) -> Triggered | None:
+        """Take the oldest line that was said at `latest_s` or before; None where there is none."""
+        with self._lock:
+            if not self._waiting or self._waiting[0].at_s > latest_s:
+                return None
             return self._waiting.popleft()
-        except IndexError:
-            return None
 
 
 class TriggerLines:
-    """Reads lines in a thread of its own, and hands each to every source that waits for them."""
+    """Reads lines of UTF-8 in a thread of its own, and hands each to every source that waits for them."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """Take where lines come from; standard input by default."""
-        self._stream: TextIO | None = sys.stdin if stream is None else stream
+    def __init__(self, say: Callable[[str], None], file_number: int | None = None) -> None:
+        """Take who is told, once, that no more lines will come, and where they come from; standard input by default."""
+        self._say, self._file_number = say, file_number
         self._triggers: list[LineTrigger] = []
         self._thread: threading.Thread | None = None
 
@@ -49,6 +69,36 @@ class TriggerLines:
         return trigger
 
     def _read(self) -> None:
-        for line in self._stream or ():  # a process may have been started without a standard input
+        """Read to the end, and say that it was reached: a trigger that fell silent unnoticed would let parts pass."""
+        try:
+            self._hand_out()
+        except (OSError, ValueError) as error:  # ValueError: Python's own standard input is closed
+            why = f"cannot be read any more: {getattr(error, 'strerror', None) or error}"
+        else:
+            why = "has ended"
+        self._say(
+            f"warning: standard input {why}; no line triggers from now on, and parts that come are not decided on. "
+            "Whoever writes the lines must keep it open"
+        )
+
+    def _hand_out(self) -> None:
+        number = self._file_number
+        if number is None:
+            if sys.stdin is None:  # a process may have been started without
+                return
+            number = sys.stdin.fileno()
+        # A scanner's stray byte must not end all triggers: it becomes a replacement character in the part's name.
+        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
+        begun = ""
+        # Not through `sys.stdin`: Python aborts at its end while a thread waits in there, and holds its lock.
+        while chunk := os.read(number, _CHUNK):
+            *lines, begun = (begun + decoder.decode(chunk)).split("\n")
+            self._put(lines)
+        if begun := begun + decoder.decode(b"", final=True):
+            self._put([begun])
+
+    def _put(self, lines: Sequence[str]) -> None:
+        at_s = time.monotonic()
+        for line in lines:
             for trigger in self._triggers:
-                trigger.put(line.strip())
+                trigger.put(line.strip(), at_s)

@@ -9,6 +9,7 @@ hysteresis = 0.1           # while NG, a frame counts as NG down to a tenth belo
 least_area_px = 30         # smaller regions do not make a frame NG, frame pixels
 cooldown_s = 0.5           # of frames: NG lasts for so long after the last one that was
 unknown = "stop"           # what frames do that say nothing: "stop" the line, or let it "pass"
+# longest_s = 60           # of per = "part": what stays for longer is decided on, and counts as the empty place then
 
 [[command]]
 run = ["/usr/local/bin/reject", "{source}", "{verdict}"]
@@ -136,8 +137,12 @@ class Rules:
     part_share: float = 0.03
     """Share of the picture that a part changes at least, 0 to 1."""
 
+    longest_s: float = 60.0
+    """What stays in the picture for so long is decided on, and taken for the empty place; 0: never. Above the longest
+    stop of a slow line, and yet short: while a switched lamp is taken for a part, no other is decided on."""
+
     timeout_s: float = 2.0
-    """How long the frames after a trigger are waited for."""
+    """How long the frames after a trigger are waited for, from the trigger on."""
 
     mqtt_topic: str = ""
     """Messages on it are triggers, and their text names the part; empty: lines on standard input are."""
@@ -158,6 +163,7 @@ class Rules:
             ("least_area_px", self.least_area_px >= 0, "expected 0 or more"),
             ("cooldown_s", 0 <= self.cooldown_s <= 86400, "expected 0 to 86400"),
             ("part_share", 0 < self.part_share < 1, "expected above 0, below 1"),
+            ("longest_s", 0 <= self.longest_s <= 86400, "expected 0 to 86400"),
             ("timeout_s", 0 < self.timeout_s <= 3600, "expected above 0, up to 3600"),
             ("mqtt_topic", not set(self.mqtt_topic) & set("+#\0"), "expected one topic, without + and #"),
             ("mqtt_topic", not self.mqtt_topic or self.per == "trigger", 'expected with per = "trigger" only'),
@@ -222,6 +228,7 @@ _DECIDE = {
     "cooldown_s": a_number,
     "unknown": a_text,
     "part_share": a_number,
+    "longest_s": a_number,
     "timeout_s": a_number,
     "mqtt_topic": a_text,
 }

@@ -1,0 +1,133 @@
+"""Whose turn it is, where one camera is judged more seldom than it gives frames."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import cast
+
+import numpy as np
+import pytest
+
+from aae_detect import Detector, Frame
+from aae_detect.errors import FrameError
+from aae_detect.frames import Signal
+from aae_detect.judged import Judged, Output
+from aae_detect.loop import Stream, Summary, run_loop
+
+PIXELS = np.zeros((2, 2, 3), np.uint8)
+
+
+class ScriptedCamera:
+    """A live source whose items a generator makes; it takes as long for the next one as it likes."""
+
+    live, fps = True, 0.0
+
+    def __init__(self, name: str, items: Iterator[Frame | Signal]) -> None:
+        self.name, self._items = name, items
+
+    def read(self) -> Frame | Signal | None:
+        return next(self._items, None)
+
+    def close(self) -> None:
+        pass
+
+
+class Free:
+    """A detector that costs nothing: no frame says anything to it."""
+
+    threshold = 2.0
+
+    def __call__(self, image_bgr: np.ndarray) -> None:
+        raise FrameError("nothing to see")
+
+
+class Hear(Output):
+    """Calls somebody with each frame and each signal."""
+
+    def __init__(self, frame: Callable[[], None] = lambda: None, signal: Callable[[], None] = lambda: None) -> None:
+        self._frame, self._signal = frame, signal
+
+    def take(self, judged: Judged) -> bool:
+        self._frame()
+        return True
+
+    def signal(self, signal: Signal) -> None:
+        self._signal()
+
+    def close(self) -> None:
+        pass
+
+
+def stream(name: str, items: Iterator[Frame | Signal], output: Output, most_fps: float | None = None) -> Stream:
+    return Stream(ScriptedCamera(name, items), cast(Detector, Free()), [output], most_fps=most_fps)
+
+
+def frame(name: str, number: int) -> Frame:
+    return Frame(PIXELS, number, datetime.now(UTC), name)
+
+
+def judge_beside(most_fps: float | None, seconds: float) -> list[Summary]:
+    """Run a camera of 100 frames per second, judged so often at most, beside one that gives a frame once its last one
+    was judged: what holds that one up shows in how many frames it gets through.
+    """
+    until_s = time.monotonic() + seconds
+    was_judged = threading.Semaphore(1)
+
+    def steady() -> Iterator[Frame]:
+        number = 0
+        while time.monotonic() < until_s:
+            yield frame("steady", number)
+            number += 1
+            time.sleep(0.01)
+
+    def eager() -> Iterator[Frame]:
+        number = 0
+        while time.monotonic() < until_s:
+            assert was_judged.acquire(timeout=10), "a frame was never judged"
+            yield frame("eager", number)
+            number += 1
+
+    streams = [stream("steady", steady(), Hear(), most_fps), stream("eager", eager(), Hear(was_judged.release))]
+    return run_loop(streams, threading.Event())
+
+
+def test_a_camera_that_is_judged_seldom_holds_up_no_other() -> None:
+    usual = judge_beside(None, seconds=1.0)[1].frames
+    seldom, eager = judge_beside(2.0, seconds=1.0)
+    # Were the eager one kept waiting while the other is not due, it would get through a fortieth; the margin is for a
+    # machine that has more to do in one of the two seconds.
+    assert eager.frames > usual / 4, (eager.frames, usual)
+    assert eager.dropped == 0
+    assert 1 <= seldom.frames <= 4
+
+
+def test_nothing_is_done_while_what_waits_is_not_due() -> None:
+    rounds = []
+
+    def two() -> Iterator[Frame]:
+        yield frame("two", 0)
+        time.sleep(0.05)
+        yield frame("two", 1)
+        time.sleep(2.0)  # with the second one not yet due for most of it
+
+    (summary,) = run_loop([stream("two", two(), Hear(), 1.0)], threading.Event(), alive=lambda: rounds.append(1))
+    assert summary.frames == 2
+    assert 10 < len(rounds) < 60, "about ten looks a second, and no more"
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_the_loss_of_a_camera_that_is_judged_seldom_is_told_at_once(waiting: bool) -> None:
+    lost = threading.Event()
+
+    def camera() -> Iterator[Frame | Signal]:
+        yield frame("rare", 0)
+        time.sleep(0.1)
+        if waiting:
+            yield frame("rare", 1)  # not due for minutes
+        yield Signal(True, "cable", datetime.now(UTC), "rare")
+        assert lost.wait(10), "the loss was not told before the next frame was due"
+
+    (summary,) = run_loop([stream("rare", camera(), Hear(signal=lost.set), 0.01)], threading.Event())
+    assert summary.outages == 1
+    assert summary.failure is None
