@@ -28,6 +28,7 @@ from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
 from aae_detect.sinks.settings import SinkSettings, read_sinks
 from aae_detect.stop_signals import stop_on_signals
+from aae_detect.store.database import StoreDiskError
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
 from aae_detect.stream_judges import Judges, Models, load_deciders, load_judges
@@ -102,14 +103,19 @@ def _open_store(
     if folder is None:
         sinks.start(None, names)
         return None
-    store = EventStore(folder)
+    try:
+        store = EventStore(folder)
+    except StoreDiskError as error:  # such a disk must not keep a line from starting
+        say(f"warning: {error}; no event is kept until aae-detect is started again, verdicts go on")
+        sinks.start(None, names)
+        return None
     sinks.start(store, names)
     models = sorted({of_source.detector.model_sha256 for of_source in judges})
 
     def keep(kind: str, **details: Any) -> None:
         try:
             store.append(run_event(kind, ", ".join(names), **details))
-        except ConfigError as error:  # a full disk must neither keep a line from starting nor hide how it ended
+        except ConfigError as error:  # nor may it hide how the line ended
             say(f"warning: {error}")
 
     keep("start", models=models, version=__version__)

@@ -82,7 +82,12 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     metavar="FILE",
     help="Write the overlays to a video (.mp4, .avi, .mkv).",
 )
-@click.option("--jsonl", metavar="FILE|-", help="Write one JSON line per frame; - is standard output.")
+@click.option(
+    "--jsonl",
+    metavar="FILE|-",
+    help="Write one JSON line per frame; - is standard output. With cameras, lines are added to the file; else it is "
+    "written anew.",
+)
 @click.option(
     "--save-ng",
     type=click.Path(file_okay=False, path_type=Path),
@@ -120,7 +125,8 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     "--check-config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Read a file for --config and all that it names, and --sinks if given; say what is wrong, and stop.",
+    help="Read a file for --config and all that it names, with the options and the environment of the run, and "
+    "--sinks if given; say what is wrong, and stop.",
 )
 @click.option("--doctor", is_flag=True, help="Say what this machine has, check the model if one is given, and stop.")
 @click.version_option(__version__, prog_name="aae-detect")
@@ -165,7 +171,7 @@ def main(
         if check_config is not None:
             from aae_detect.config_check import check_config as check
 
-            lines, healthy = check(check_config, sinks, require_signature)
+            lines, healthy = check(check_config, sinks, require_signature, {"model": model, **of_source})
             click.echo("\n".join(lines), err=not healthy)
             sys.exit(0 if healthy else 2)
         from aae_detect.app import run

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aae_detect.decision.rules import read_rules
 from aae_detect.errors import AaeDetectError
@@ -15,16 +15,20 @@ from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
 from aae_detect.sinks.settings import read_sinks
 from aae_detect.site_file import read_site_entry
+from aae_detect.source_options import read_streams
 from aae_detect.source_secrets import fill_secrets
 from aae_detect.stream_judges import require_broker
-from aae_detect.stream_settings import StreamSettings, read_config
 
 if TYPE_CHECKING:
     from aae_detect.sinks.mqtt_link import MqttLink
+    from aae_detect.stream_settings import StreamSettings
 
 
 def check_config(
-    path: Path, sinks: Path | None = None, require_signature: Path | None = None
+    path: Path,
+    sinks: Path | None = None,
+    require_signature: Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[list[str], bool]:
     """Read a configuration and every file that it names.
 
@@ -32,12 +36,14 @@ def check_config(
         path: Of `--config`.
         sinks: Of `--sinks`; nothing is connected or sent.
         require_signature: Of `--require-signature`.
+        options: What else a run would be given, by options or the environment, as `read_streams` takes it: it holds
+            for each source, whatever the file says.
 
     Returns:
         A line for each source, or for each thing that is wrong; and whether all is well.
 
     Raises:
-        ConfigError: the file itself is wrong; says in which line.
+        ConfigError: the file itself is wrong, or an option; says in which line, or which.
     """
     lines, fine, link = [], True, None
     owner = None if require_signature is None else OwnerKey(require_signature)
@@ -49,7 +55,7 @@ def check_config(
         except AaeDetectError as error:
             fine = False
             lines.append(f"{sinks}: {error}")
-    for stream in read_config(path, {}):
+    for stream in read_streams(None, (), path, False, options or {}):
         problems = list(_problems(stream, link, owner))
         fine = fine and not problems
         name = stream.source.shown_name
@@ -59,7 +65,7 @@ def check_config(
 
 def _problems(stream: StreamSettings, link: MqttLink | None, owner: OwnerKey | None) -> Iterator[str]:
     if stream.model is None:
-        yield 'no model; write model = "detector.onnx"'
+        yield 'no model; write model = "detector.onnx", or set AAE_DETECT_MODEL'
     checks: list[Callable[[], object]] = [
         lambda: fill_secrets(stream.source.source),
         lambda: stream.model and read_model(stream.model, owner),

@@ -15,7 +15,7 @@ from aae_detect.detection import Detection, Latency
 from aae_detect.errors import ConfigError, FrameError, ModelError
 from aae_detect.frame_mask import FrameMask
 from aae_detect.geometry import Placement
-from aae_detect.golden import check_golden, golden_input
+from aae_detect.golden import run_golden
 from aae_detect.good_scores import GoodScores
 from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile, read_model
@@ -81,7 +81,7 @@ class Detector:
             owner: Whose signature the file must have; None: nobody's.
 
         Raises:
-            ModelError: the file is refused, see `read_model`, or its golden sample does not reproduce.
+            ModelError: the file is refused, see `read_model`, does not run, or its golden sample does not reproduce.
             ConfigError: an argument cannot be used, or the provider is not there.
         """
         _check_threshold(threshold)
@@ -96,8 +96,7 @@ class Detector:
         detector = cls(model, session, loaded, chosen, bits)
         detector.threads = threads
         detector.warnings = warnings
-        maps, _ = detector._run(golden_input(model.spec)[np.newaxis])
-        check_golden(model.spec, score_map(maps[0]), loaded)
+        run_golden(model.spec, detector._run, loaded)
         return detector
 
     def with_threshold(self, threshold: float | None) -> Detector:

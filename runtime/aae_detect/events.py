@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 from aae_detect.decision.decision import Decision
 from aae_detect.detection import Detection, Region, Verdict
 from aae_detect.drift import Drift
-from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame, Signal
 from aae_detect.news import ModelChange, News
 from aae_detect.site_file import SiteEntry
@@ -155,29 +152,3 @@ def _region(region: Region) -> dict[str, Any]:
         "area_px": region.area_px,
         "peak": region.peak,
     }
-
-
-class EventLines:
-    """Writes events as JSON Lines to a file, or to standard output where the name is `-`."""
-
-    def __init__(self, target: str) -> None:
-        """Open the file, new or emptied.
-
-        Raises:
-            ConfigError: it cannot be written.
-        """
-        self._own = target != "-"
-        try:
-            self._file: TextIO = open(target, "w", encoding="utf-8") if self._own else sys.stdout
-        except OSError as error:
-            raise ConfigError(f"--jsonl {target}: {error.strerror}; is {Path(target).parent} a folder?") from error
-
-    def write(self, event: dict[str, Any]) -> None:
-        """Write one line, in one piece: a reader that follows the file never sees half of it."""
-        self._file.write(json.dumps(event, allow_nan=False) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file; standard output stays open."""
-        if self._own:
-            self._file.close()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 from aae_detect.errors import ModelError
+from aae_detect.scoring import score_map
 from aae_detect.spec import ModelSpec
 
 EXACT_TOLERANCE = 1e-3
@@ -52,6 +55,29 @@ def decode_golden(picture_png_base64: str, input_hw: tuple[int, int]) -> NDArray
         raise ModelError(problem)
     rows, columns = input_hw[0] // small.shape[0], input_hw[1] // small.shape[1]
     return np.ascontiguousarray(small.repeat(rows, axis=0).repeat(columns, axis=1), dtype=np.uint8)
+
+
+def run_golden(spec: ModelSpec, run: Callable[[NDArray[np.uint8]], Any], provider: str) -> None:
+    """Have a model judge its golden sample, and compare.
+
+    Args:
+        spec: The model's description.
+        run: Gives maps (N, h, w) and reconstructions of pictures (N, H, W, 3) uint8 BGR at model size.
+        provider: The execution provider that it runs on.
+
+    Raises:
+        ModelError: the model does not run, or as `golden_input` and `check_golden`.
+    """
+    pictures = golden_input(spec)[np.newaxis]
+    try:
+        maps, _ = run(pictures)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"the model loads and does not run on {provider}: {first_line:.300}; is there memory for it? See what "
+            "`aae-detect --doctor` says, or use --provider cpu"
+        ) from error
+    check_golden(spec, score_map(maps[0]), provider)
 
 
 def check_golden(spec: ModelSpec, score: float, provider: str) -> None:

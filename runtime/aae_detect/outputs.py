@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from aae_detect.decision.decision import Decision
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
 from aae_detect.drift import Advice, Drift
-from aae_detect.events import EventLines, news_event, signal_event
+from aae_detect.event_lines import EventLines
+from aae_detect.events import news_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.news import News
@@ -67,7 +68,8 @@ class NewsLines(Output):
 def _decided(decision: Decision) -> str:
     part = f" part {decision.part}" if decision.part else ""
     told = "stop" if decision.stop else "pass"
-    return f"{part} {decision.verdict}, {decision.ng_frames} of {decision.frames} frames NG: {told}"
+    seen = f"{decision.ng_frames} of {decision.frames} frames NG" if decision.frames else "nobody saw it"
+    return f"{part} {decision.verdict}, {seen}: {told}"
 
 
 _ADVICE: dict[Advice, str] = {
@@ -79,27 +81,62 @@ _ADVICE: dict[Advice, str] = {
 
 
 class EventOutput(Output):
-    """One JSON line per frame."""
+    """One JSON line per frame; a disk that is full costs lines, which are counted, and no verdicts."""
 
-    def __init__(self, target: str) -> None:
-        self._lines = EventLines(target)
+    def __init__(self, target: str, say: Callable[[str], None], append: bool = False) -> None:
+        """Take where to and whether to add to it, see `EventLines`, and who is told of trouble.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        self._lines = EventLines(target, append)
+        self._name, self._say = f"--jsonl {target}", say
+        self._missing = 0
+        """Lines that could not be written since the last one that could."""
 
     def take(self, judged: Judged) -> bool:
         """Write the frame's line."""
-        self._lines.write(judged.event)
+        self._write(judged.event)
         return True
 
     def signal(self, signal: Signal) -> None:
         """Write the signal's line."""
-        self._lines.write(signal_event(signal))
+        self._write(signal_event(signal))
 
     def tell(self, news: News) -> None:
         """Write the news' line."""
-        self._lines.write(news_event(news))
+        self._write(news_event(news))
 
     def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
+        """Close the file, and say so where lines are missing at its end."""
+        try:
+            self._lines.close()
+        except OSError as error:
+            self._say(f"warning: {self._name}: the last lines may be missing ({error.strerror})")
+        if self._missing:
+            self._say(f"warning: {self._name}: the last {self._missing} lines are missing")
+
+    def _write(self, event: dict[str, Any]) -> None:
+        """Write a line.
+
+        Raises:
+            BrokenPipeError: whoever read the lines has gone; then a program in a pipe ends.
+        """
+        try:
+            self._lines.write(event)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self._missing += 1
+            if self._missing == 1:
+                self._say(
+                    f"warning: {self._name}: a line cannot be written ({error.strerror}), and later ones are tried; "
+                    "verdicts go on"
+                )
+            return
+        if self._missing:
+            self._say(f"{self._name}: lines are written again, {self._missing} are missing")
+            self._missing = 0
 
 
 class VideoOutput(Output):
@@ -122,17 +159,30 @@ class VideoOutput(Output):
 class NgOutput(Output):
     """A folder that gets every NG frame, with its overlay."""
 
-    def __init__(self, folder: Path, drawer: Drawer) -> None:
+    def __init__(self, folder: Path, drawer: Drawer, say: Callable[[str], None]) -> None:
+        """Take where to, who draws overlays, and who is told of trouble.
+
+        Raises:
+            ConfigError: the folder cannot be made or written.
+        """
         self._folder = NgFolder(folder)
-        self._drawer = drawer
+        self._drawer, self._say = drawer, say
+        self._told = 0
+        """Frames that could not be saved when that was last said."""
 
     def take(self, judged: Judged) -> bool:
         """Save the frame if it is NG."""
         if judged.verdict is Verdict.NG and judged.image_bgr is not None and judged.detection is not None:
             self._folder.save(judged.frame, judged.image_bgr, judged.detection, self._drawer.draw(judged))
+            if not self._told:
+                self._tell_problem()
         return True
 
     def close(self) -> None:
-        """Say so where pictures could not be saved."""
-        if self._folder.problem:
-            print(f"warning: {self._folder.problem}", file=sys.stderr)
+        """Say how many pictures could not be saved, where not all of them were told of."""
+        self._tell_problem()
+
+    def _tell_problem(self) -> None:
+        if self._folder.failed > self._told:
+            self._told = self._folder.failed
+            self._say(f"warning: {self._folder.problem}")

@@ -28,6 +28,8 @@ def reload_models(streams: Sequence[Stream], load: Callable[[], Sequence[Judges]
         judges, reason = load(), ""
     except AaeDetectError as error:
         judges, reason = [], str(error)
+    except Exception as error:  # whatever it is, what judges goes on judging, and the next wish is heard
+        judges, reason = [], f"{type(error).__name__}: {error}"
     now = datetime.now(UTC)
     for number, stream in enumerate(streams):
         new = judges[number] if judges else None

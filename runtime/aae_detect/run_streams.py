@@ -44,7 +44,11 @@ def put_together(
 ) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
     """Give each source its detector and its outputs; also the window for live ones, and who tallies the demo."""
     live = any(source.live for source in sources)
-    events = _queued(EventOutput(settings.jsonl), live, pictures=False) if settings.jsonl is not None else None
+    events = None
+    if settings.jsonl is not None:
+        # A service that is started again must not empty its log; who looks at files again wants only what is new.
+        lines = EventOutput(settings.jsonl, say, append=live and not settings.demo)
+        events = _queued(lines, live, pictures=False)
     streams, newest, tally = [], [], None
     for wanted, source, of_source, decider in zip(settings.streams, sources, judges, deciders, strict=True):
         detector = of_source.detector
@@ -61,7 +65,7 @@ def put_together(
             outputs.append(_queued(VideoOutput(path, source.fps or _DEFAULT_FPS, drawer), live))
         if settings.save_ng is not None:
             folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
-            outputs.append(_queued(NgOutput(folder, drawer), live))
+            outputs.append(_queued(NgOutput(folder, drawer, say), live))
         if store is not None:
             outputs.append(_queued(StoreOutput(store, Retention(), drawer, say), live, events_room=_LINES_ROOM))
         if window and live:

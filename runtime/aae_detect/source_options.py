@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +116,7 @@ def from_environment(command: click.Command) -> click.Command:
 
 
 def read_streams(
-    camera: int | None, sources: Sequence[str], config: Path | None, demo: bool, options: dict[str, Any]
+    camera: int | None, sources: Sequence[str], config: Path | None, demo: bool, options: Mapping[str, Any]
 ) -> tuple[StreamSettings, ...]:
     """Make out what is to be looked at; options hold for each source, also for those of a file.
 
@@ -135,7 +135,7 @@ def read_streams(
         raise ConfigError("no source; give --camera 0, --source WHAT, or --demo")
     values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     for name in ("bits", "rotate"):
-        values[name] = values[name] and int(values[name])
+        values[name] = int(values[name]) if values.get(name) else None
     if config is not None:
         return read_config(config, values)
     addresses = ["demo:"] if demo else [str(camera)] if camera is not None else sources

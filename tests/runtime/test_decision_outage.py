@@ -299,7 +299,7 @@ def test_a_decision_without_a_frame_reaches_everybody(tmp_path: Path) -> None:
 
     said: list[str] = []
     NewsLines(said.append).tell(decision)
-    assert said[0].endswith("line 1: part part 1 UNKNOWN, 0 of 0 frames NG: stop")
+    assert said[0].endswith("line 1: part part 1 UNKNOWN, nobody saw it: stop")
     write = "import sys; open(sys.argv[1], 'w').write(','.join(sys.argv[2:]))"
     program = (sys.executable, "-c", write, str(tmp_path / "run"), "{source}", "{verdict}", "{part}", "{score}")
     with closing(CommandOutput((Command(program, ("stop",)),), said.append)) as output:

@@ -20,8 +20,9 @@ import pytest
 
 from aae_detect import Detector
 from aae_detect.camera.watched import WatchedCamera
+from aae_detect.camera_source import CameraOptions
 from aae_detect.demo import read_counter
-from aae_detect.frames import Signal
+from aae_detect.frames import Frame, Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.loop import Stream, run_loop
 from aae_detect.source_settings import SourceSettings
@@ -166,6 +167,27 @@ def test_every_judged_frame_is_new_and_whole_however_often_the_camera_goes(
     for _, told in log.signals:
         assert "secret" not in told.reason + told.source
     assert _held() == before
+
+
+@pytest.mark.parametrize("server", ["http"], indirect=True)
+@pytest.mark.parametrize("lost_after_s", [0, 20])
+def test_a_stream_may_be_silent_for_as_long_as_was_asked(server: Server, lost_after_s: float) -> None:
+    """Also for longer than OpenCV would wait by itself: ten seconds, here one."""
+    impatient = CameraOptions(read_timeout_ms=1000)
+    camera = WatchedCamera(SourceSettings(server.address, camera=impatient, lost_after_s=lost_after_s))
+    camera.connect()
+    assert isinstance(camera.read(), Frame)
+    server.send(signal.SIGSTOP)
+    silent = threading.Timer(3.0, server.send, [signal.SIGCONT])
+    silent.start()
+    until = time.monotonic() + 4.0
+    try:
+        while time.monotonic() < until:
+            item = camera.read()
+            assert isinstance(item, Frame), item
+    finally:
+        silent.join()
+        camera.close()
 
 
 def test_detect_on_a_stream(server: Server, tiny_model: Path, tmp_path: Path) -> None:

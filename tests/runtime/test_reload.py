@@ -9,10 +9,25 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from aae_detect import DemoCamera, Detector, ModelError
 from aae_detect.app import demo_model_path
+from aae_detect.frame_checks import FrameChecks
+from aae_detect.frame_reference import fit_reference
+from aae_detect.frame_statistics import measure_frame
+from aae_detect.graph_run import make_run
+from aae_detect.loop import Stream, Successor
+from aae_detect.reload import reload_models, reload_on_sighup
+from aae_detect.site_file import SiteEntry, SiteFile, write_site
+from aae_detect.site_places import fit_places
+from aae_detect.source_settings import SourceSettings
+from aae_detect.stream_judges import Judges, load_judges
+from aae_detect.stream_settings import StreamSettings
+from aae_detect.threshold import conformal_threshold
 
 ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
 
@@ -91,3 +106,87 @@ def test_triggers_are_heard_after_a_new_model_too(tiny_model: Path, tmp_path: Pa
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert parts() == [f"part-{number}" for number in range(12)]
+
+
+def _stream(detector: Detector) -> Stream:
+    return Stream(DemoCamera(size_hw=(120, 160)), detector)
+
+
+def _wait_for_successor(stream: Stream) -> Successor:
+    until = time.monotonic() + 20
+    while (successor := stream.successor) is None:
+        assert time.monotonic() < until, "nobody heard of it"
+        time.sleep(0.01)
+    stream.successor = None
+    return successor
+
+
+@pytest.fixture(scope="module")
+def detector(tiny_model: Path) -> Detector:
+    return Detector.load(tiny_model, provider="cpu", threads=1)
+
+
+def test_whatever_goes_wrong_refuses_the_new_model_and_the_next_is_taken(detector: Detector) -> None:
+    troubles = [RuntimeError("[ONNXRuntimeError] : 6 : bad allocation"), ValueError("planes"), MemoryError(), None]
+    tried = iter(troubles)
+
+    def load() -> list[Judges]:
+        if (trouble := next(tried)) is not None:
+            raise trouble
+        return [Judges(detector, FrameChecks())]
+
+    stream = _stream(detector)
+    with reload_on_sighup([stream], load):
+        for trouble in troubles:
+            os.kill(os.getpid(), signal.SIGHUP)
+            successor = _wait_for_successor(stream)
+            if trouble is not None:
+                assert successor.detector is None and not successor.change.loaded
+                assert successor.change.reason == f"{type(trouble).__name__}: {trouble}"
+    assert successor.change.loaded and successor.detector is detector
+
+
+def test_a_model_that_loads_and_does_not_run_is_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose memory is taken: the error is ONNX Runtime's own, here for a picture of the wrong size."""
+
+    def make_narrow(session: Any, provider: str) -> Any:
+        return lambda images: make_run(session, provider)(np.ascontiguousarray(images[:, :, :3]))
+
+    monkeypatch.setattr("aae_detect.detector.make_run", make_narrow)
+    with pytest.raises(ModelError, match=r"does not run on CPUExecutionProvider: .*INVALID_ARGUMENT"):
+        Detector.load(tiny_model, provider="cpu", threads=1)
+
+
+def test_a_damaged_site_file_is_refused_with_its_name(detector: Detector, tmp_path: Path) -> None:
+    """Its planes say what is usual; damaged ones must not end the thread that reloads."""
+    rng = np.random.default_rng(0)
+    entry = SiteEntry(
+        camera="demo:",
+        product="",
+        model_sha256=detector.model_sha256,
+        calibrated_at="2026-11-25T08:00:00+00:00",
+        threshold=5.0,
+        calibration=conformal_threshold(rng.normal(size=40), 0.05, "site").calibration,
+        places=fit_places(rng.normal(size=(40, 16, 16)).astype(np.float32)).pack(),
+        noise_gray=1.5,
+        frames=fit_reference([measure_frame(np.full((64, 64, 3), 127, np.uint8))] * 2, {(64, 64)}, 0.0),
+    )
+    site = tmp_path / "site.json"
+    write_site(site, SiteFile((entry,)))
+    wanted = StreamSettings(SourceSettings("demo:"), site=site)
+
+    class Loaded:
+        def of(self, stream: StreamSettings) -> Detector:
+            return detector
+
+    def load() -> list[Judges]:
+        return load_judges([wanted], Loaded)  # type: ignore[arg-type]
+
+    stream = _stream(detector)
+    reload_models([stream], load)
+    assert _wait_for_successor(stream).change.loaded
+    site.write_text(site.read_text().replace(entry.frames.planes, entry.frames.planes[:-8]))
+    reload_models([stream], load)
+    change = _wait_for_successor(stream).change
+    assert not change.loaded
+    assert change.reason.startswith(f"{site} is no site file: planes have ")

@@ -66,15 +66,15 @@ def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze (Debian: apt-get install systemd)")
     unit = tmp_path / UNIT.name
-    shutil.copy(UNIT, unit)
+    unit.write_text(UNIT.read_text().replace("/opt/aae/bin/aae-detect", sys.executable))  # it looks whether it is there
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if UNIT.name in line]
     assert complaints == []
 
 
-def check(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [*DETECT, "--check-config", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+def check(path: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [*DETECT, "--check-config", str(path), *options]
+    return subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=60)
 
 
 def test_a_configuration_is_checked_with_all_that_it_names(tiny_model: Path, tmp_path: Path) -> None:
@@ -107,3 +107,22 @@ def test_a_configuration_is_checked_with_all_that_it_names(tiny_model: Path, tmp
         "line 2: no model",
     ):
         assert any(words in line for line in lines), words
+
+
+def test_a_configuration_is_checked_as_the_run_would_have_it(tiny_model: Path, tmp_path: Path) -> None:
+    config, gone = tmp_path / "line.toml", str(tmp_path / "gone.json")
+    config.write_text('[[source]]\nname = "line 1"\nsource = "rtsp://10.0.0.5/s"\n')
+    assert "no model" in check(config).stderr
+    for done in (check(config, AAE_DETECT_MODEL=str(tiny_model)), check(config, "--model", str(tiny_model))):
+        assert (done.returncode, done.stdout) == (0, "line 1: fine\n"), done.stderr
+    config.write_text(config.read_text() + 'model = "gone.onnx"\n')
+    assert check(config, AAE_DETECT_MODEL=str(tiny_model), AAE_DETECT_ROTATE="90").returncode == 0, "it wins"
+    for name, value, words in (
+        ("SITE", gone, f"site file {gone} cannot be read"),
+        ("MASK", gone, gone),
+        ("DECIDE", gone, gone),
+        ("CROP", "1,2", "crop: '1,2'"),
+    ):
+        done = check(config, AAE_DETECT_MODEL=str(tiny_model), **{f"AAE_DETECT_{name}": value})
+        assert done.returncode == 2, name
+        assert words in done.stderr, name

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aae_detect.camera.process import CaptureProcess
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.camera_source import CameraOptions
 from aae_detect.demo import read_counter
@@ -167,6 +168,66 @@ def test_a_camera_that_waits_for_a_trigger_may_be_silent_for_ever(plug):
     threading.Timer(2.5, plug.say, ["here"]).start()
     assert all(isinstance(camera.read(), Frame) for _ in range(10))
     camera.close()
+
+
+def test_the_first_part_after_a_return_counts_where_a_trigger_brings_each(plug):
+    plug.say("here 320x240 @2")
+    camera = plug.watch(lost_after_s=0)
+    before = _until(camera, Frame)
+    plug.say("gone")
+    assert _until(camera, Signal).lost
+    plug.say("here 320x240 @2")
+    assert not _until(camera, Signal).lost
+    after = [camera.read(), camera.read()]
+    assert read_counter(after[0].image) == 0, "the first that the camera gave"
+    assert before.index < after[0].index < after[1].index
+    camera.close()
+
+
+class Undying(subprocess.Popen):
+    """A process that a driver holds in the kernel: a signal reaches it when the driver lets go."""
+
+    def kill(self):
+        pass
+
+
+def test_a_process_that_cannot_be_killed_holds_up_neither_the_loss_nor_the_return_nor_the_end(plug, monkeypatch):
+    before = _children()
+    monkeypatch.setattr(subprocess, "Popen", Undying)
+    camera = plug.watch()
+    _until(camera, Frame)
+    (pid,) = _children() - before
+    os.kill(pid, signal.SIGSTOP)
+    stopped = time.monotonic()
+    assert _until(camera, Signal).lost
+    assert time.monotonic() - stopped < 2.5
+    assert not _until(camera, Signal).lost
+    _until(camera, Frame)
+    assert pid in _children(), "it is still there"
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 5
+    while Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < until
+    camera.close()
+    assert pid not in _children(), "no zombie stays"
+
+
+def test_processes_that_cannot_be_killed_do_not_pile_up(plug, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", Undying)
+    before = _children()
+    for _ in range(3):
+        process = CaptureProcess(SourceSettings(plug.source))
+        os.kill(process.pid, signal.SIGSTOP)
+        process.end(0.0)
+    with pytest.raises(SourceError, match="3 capture processes hang in its driver"):
+        CaptureProcess(SourceSettings(plug.source))
+    CaptureProcess(SourceSettings("fake:another")).end()
+    for pid in _children() - before:
+        os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 5
+    while _children() - before:
+        assert time.monotonic() < until
+        CaptureProcess(SourceSettings("fake:another")).end()
 
 
 def test_settings_reach_the_camera_and_what_it_does_not_take_is_told(plug):

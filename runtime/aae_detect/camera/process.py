@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,16 @@ from aae_detect.source_settings import SourceSettings
 PATIENCE_S = 0.6
 """How long a process may take to end by itself; a device that is closed in order opens again at once."""
 
+_KILL_S = 0.4
+"""How long a process that was killed may take to die. It does so at once, unless a driver holds it in the kernel: then
+nobody knows when, and a loss has to be told within 2 s."""
+
+_MOST_STUCK = 3
+"""So many processes of one camera may hang in its driver; more would fill the memory, try by try."""
+
+_stuck: list[tuple[str, subprocess.Popen[bytes]]] = []
+"""Cameras' names, and their processes that were killed and are not dead yet."""
+
 
 class CaptureProcess:
     """A process that captures; `camera.worker` is its other side.
@@ -30,9 +41,20 @@ class CaptureProcess:
     """
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Start the process; it does nothing yet."""
+        """Start the process; it does nothing yet.
+
+        Raises:
+            OSError: the machine has no room for one.
+            SourceError: too many earlier ones still hang in the camera's driver.
+        """
         self._settings = settings
         self._name = settings.shown_name
+        _bury()
+        if (hanging := sum(name == self._name for name, _ in list(_stuck))) >= _MOST_STUCK:
+            raise SourceError(
+                f"{self._name}: {hanging} capture processes hang in its driver; unplug the camera, or start this "
+                "machine again"
+            )
         self._ring = FrameRing()
         self._answers, answer_fd = os.pipe()
         try:
@@ -85,16 +107,23 @@ class CaptureProcess:
         return Frame(pixels, answer["index"], captured_at, self._name, read_ns=answer["read_ns"])
 
     def end(self, patience_s: float = PATIENCE_S) -> None:
-        """End the process, whatever it does, and give back all that it took."""
+        """End the process, whatever it does, and give back all that it took.
+
+        One that a driver holds in the kernel dies when the driver lets go of it; nobody waits for that.
+        """
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(_KILL_S)
+            except subprocess.TimeoutExpired:
+                _stuck.append((self._name, self._process))
         os.close(self._answers)
         self._ring.close()
+        _bury()
 
     def _ask(self, timeout_s: float | None, wake_fd: int) -> dict[str, Any] | None:
         if not self._asked:
@@ -129,3 +158,11 @@ class CaptureProcess:
         except subprocess.TimeoutExpired:
             return "no exit code"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _bury() -> None:
+    """Ask after processes that would not die, so that none stays a zombie."""
+    for each in list(_stuck):
+        if each[1].poll() is not None:
+            with suppress(ValueError):  # another camera's thread was faster
+                _stuck.remove(each)

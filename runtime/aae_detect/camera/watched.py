@@ -10,16 +10,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from aae_detect.camera.patience import patience_s
 from aae_detect.camera.process import PATIENCE_S, CaptureProcess
 from aae_detect.errors import SourceError
 from aae_detect.frames import Frame, FrameSource, Signal
 from aae_detect.source_settings import SourceSettings
-
-LOST_AFTER_S = 1.5
-"""Silence after which a camera counts as lost: a loss is told within 2 s."""
-
-_SLOW_INTERVALS = 3
-"""A camera of few frames per second may be silent for so many of their intervals."""
 
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 5.0)
 """How long to wait before each next try to open; the last one for ever."""
@@ -37,7 +32,8 @@ class WatchedCamera(FrameSource):
     """A live source that outlives its camera.
 
     `read` gives frames, and a `Signal` when the camera is lost and when it is back. No frame is given twice, and none
-    that was left from before a loss: the first after it is dropped. One thread reads; any may close.
+    that was left from before a loss: the first after it is dropped, but for a camera that waits for a trigger, whose
+    every frame is a part. One thread reads; any may close.
     """
 
     live = True
@@ -59,6 +55,8 @@ class WatchedCamera(FrameSource):
         self._first_index = 0
         """What the capture process's own count begins at; each process counts from 0."""
         self._lost_at: float | None = None
+        self._kept: Frame | None = None
+        """Given after the return that it came with."""
         self._losses = 0
         """Losses and failed tries since the camera was steady."""
         self._wake, self._wake_write = os.pipe()
@@ -102,6 +100,9 @@ class WatchedCamera(FrameSource):
 
     def _next(self) -> Frame | Signal | None:
         """Wait for what `read` returns; None where there is nothing yet, or on `close`."""
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            return kept
         if self._begun_at is None:
             self._begun_at = self._begin_again()
             return None
@@ -116,12 +117,14 @@ class WatchedCamera(FrameSource):
             if self._closed.is_set():
                 return None
             raise _SilentError(f"{self.name} is silent: no frame for {patience_s:.1f} s")
-        self._next_index = self._first_index + frame.index + 1
+        frame = replace(frame, index=self._first_index + frame.index)
+        self._next_index = frame.index + 1
         if self._lost_at is not None:
+            self._kept = frame if self._settings.lost_after_s == 0 else None
             return self._return()
         if self._losses and time.monotonic() - self._open_at > _STEADY_S:
             self._losses = 0
-        return replace(frame, index=self._next_index - 1)
+        return frame
 
     def _open(self, begun_at: float) -> None:
         assert self._process is not None  # it was begun
@@ -138,11 +141,8 @@ class WatchedCamera(FrameSource):
 
     def _patience_s(self, first: bool) -> float | None:
         """How long the next frame may take; the first after opening may have to wait for a key frame."""
-        asked = self._settings.lost_after_s
-        if asked == 0:
-            return None
-        usual = asked or max(LOST_AFTER_S, _SLOW_INTERVALS / self.fps if self.fps else 0.0)
-        return max(usual, self._open_s) if first else usual
+        usual = patience_s(self._settings, self.fps)
+        return max(usual, self._open_s) if first and usual is not None else usual
 
     def _lose(self, reason: str, patience_s: float = PATIENCE_S) -> Signal | None:
         """Give a camera up; tells of it once, however many tries to open it fail."""
@@ -181,7 +181,7 @@ def _start(settings: SourceSettings) -> CaptureProcess:
     """Start a process.
 
     Raises:
-        SourceError: the machine has no room for one just now.
+        SourceError: the machine has no room for one just now, or too many hang in the camera's driver.
     """
     try:
         return CaptureProcess(settings)

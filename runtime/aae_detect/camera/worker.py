@@ -18,6 +18,7 @@ import sys
 import threading
 from typing import Any
 
+from aae_detect.camera.patience import have_opencv_wait
 from aae_detect.camera.ring import SLOTS, FrameRing
 from aae_detect.frames import Frame
 from aae_detect.source_settings import SourceSettings, open_with
@@ -107,7 +108,7 @@ def main() -> None:
 
 
 def _capture(settings: SourceSettings, answers: Answers, closing: threading.Event) -> None:
-    source = open_with(settings)
+    source = open_with(have_opencv_wait(settings))
     try:
         answers.tell(opened=source.name, fps=source.fps, notes=getattr(source, "notes", ()))
         while not closing.is_set() and isinstance(frame := source.read(), Frame):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from aae_detect.errors import ConfigError
 from aae_detect.sinks.sink import Sink
 from aae_detect.store.cursor import Cursor
-from aae_detect.store.event_store import DamagedEventError, EventStore, StoredEvent
+from aae_detect.store.event_store import EventStore
+from aae_detect.store.stored_event import DamagedEventError, StoredEvent
 
 _BATCH = 50
 _LOOK_S = 1.0
@@ -30,7 +31,8 @@ class Forwarder:
         """Begin where the last run ended, or with what comes now for a sink that is new.
 
         Raises:
-            ConfigError: the store cannot be opened.
+            StoreDiskError: the disk of the store is full, read-only or damaged.
+            ConfigError: the store cannot be opened for another reason.
         """
         self.name = sink.name
         self.waiting = 0
@@ -38,7 +40,11 @@ class Forwarder:
 
         self._store, self._sink, self._say = store, sink, say
         self._cursor = Cursor(store.folder, sink.name)
-        self._reader = EventStore(store.folder, read_only=True)
+        try:
+            self._reader = EventStore(store.folder, read_only=True)
+        except ConfigError:
+            self._cursor.close()
+            raise
         self._stop = threading.Event()
         self._until_s = float("inf")
         self._failures = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from aae_detect.store.event_store import StoredEvent
+from aae_detect.store.stored_event import StoredEvent
 
 
 def event_message(stored: StoredEvent) -> bytes:

@@ -16,7 +16,7 @@ from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.news import News
 from aae_detect.sinks.message import event_message
-from aae_detect.store.event_store import StoredEvent
+from aae_detect.store.stored_event import StoredEvent
 
 if TYPE_CHECKING:
     from aae_detect.sinks.mqtt_link import MqttLink

@@ -11,6 +11,7 @@ from aae_detect.judged import Output
 from aae_detect.sinks.forwarder import Forwarder
 from aae_detect.sinks.settings import SinkSettings
 from aae_detect.sinks.sink import Sink
+from aae_detect.store.database import StoreDiskError
 from aae_detect.store.event_store import EventStore
 
 if TYPE_CHECKING:
@@ -70,10 +71,19 @@ class Sinks:
             self.link.start()
         if store is not None:
             for sink in self._sinks:
-                self._forwarders.append(Forwarder(store, sink, self._say))
-                self._closing.callback(self._forwarders[-1].close)
+                self._forward(store, sink)
         if self.metrics is not None:
             self.metrics.watch(self._forwarders)
+
+    def _forward(self, store: EventStore, sink: Sink) -> None:
+        try:
+            forwarder = Forwarder(store, sink, self._say)
+        except StoreDiskError as error:  # a line starts all the same
+            self._say(f"warning: {error}; {sink.name} hears of no event until aae-detect is started again")
+            self._closing.callback(sink.close)
+            return
+        self._forwarders.append(forwarder)
+        self._closing.callback(forwarder.close)
 
     def outputs(self, source: str, detector: Detector, others: Sequence[Output]) -> list[Output]:
         """Make the outputs of one source; see `Metrics.of`."""

@@ -11,7 +11,7 @@ from typing import Any
 from aae_detect.errors import ConfigError
 from aae_detect.sinks.settings import PythonSettings
 from aae_detect.sinks.sink import SinkError
-from aae_detect.store.event_store import StoredEvent
+from aae_detect.store.stored_event import StoredEvent
 
 
 class PythonCall:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aae_detect.errors import AaeDetectError
-from aae_detect.store.event_store import StoredEvent
+from aae_detect.store.stored_event import StoredEvent
 
 
 class SinkError(AaeDetectError):

@@ -19,7 +19,7 @@ from aae_detect.sinks.settings import WebhookSettings
 from aae_detect.sinks.sink import SinkError
 from aae_detect.sinks.tls import tls_context
 from aae_detect.source_secrets import fill_secrets, plain_secret
-from aae_detect.store.event_store import StoredEvent
+from aae_detect.store.stored_event import StoredEvent
 
 _HAS_IT = 409
 _WANTS_NONE_OF_IT = (400, 410, 413, 415, 422)

@@ -16,7 +16,7 @@ from aae_detect.errors import ConfigError
 from aae_detect.event_types import EVENT_TYPES
 
 if TYPE_CHECKING:
-    from aae_detect.store.event_store import StoredEvent
+    from aae_detect.store.stored_event import StoredEvent
 
 _EPILOG = """\b
 Examples:

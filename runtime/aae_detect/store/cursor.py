@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from aae_detect.errors import ConfigError
-from aae_detect.store.database import open_database
+from aae_detect.store.database import StoreDiskError, is_disks_fault, open_database
 from aae_detect.store.event_store import DATABASE
 
 
@@ -17,7 +17,8 @@ class Cursor:
         """Take the store's folder, where a store must be, and the sink's name; a new one begins with what comes now.
 
         Raises:
-            ConfigError: the store cannot be opened.
+            StoreDiskError: the disk is full, read-only or damaged.
+            ConfigError: the store cannot be opened for another reason.
         """
         self._folder, self._sink = folder, sink
         self._database = open_database(folder / DATABASE)
@@ -32,7 +33,8 @@ class Cursor:
             row = self._database.execute("SELECT number FROM cursors WHERE sink = ?", (sink,)).fetchone()
         except sqlite3.Error as error:
             self._database.close()
-            raise ConfigError(f"{folder}: it cannot be kept what {sink} has got ({error})") from error
+            kind = StoreDiskError if is_disks_fault(error, folder) else ConfigError
+            raise kind(f"{folder}: it cannot be kept what {sink} has got ({error})") from error
         self.number = int(row[0])
 
     def move(self, number: int) -> None:

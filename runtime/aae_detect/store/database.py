@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -33,6 +34,26 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 _BUSY_MS = 5000
 """How long one process waits for another that writes."""
 
+_LOG_PAGES = 100
+"""The write-ahead log is carried over into the database when it is so long (400 KB; SQLite's own choice is 4 MB): on a
+full disk it has to fit into the reserve many times."""
+
+_OF_A_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CORRUPT}
+
+
+class StoreDiskError(ConfigError):
+    """The disk of a store is full, read-only or damaged; nobody asked for the wrong thing."""
+
+    def __init__(self, message: str, is_full: bool = False) -> None:
+        super().__init__(message)
+        self.is_full = is_full
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk has no room; SQLite has another word for it where its file of shared memory cannot grow."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
+
 
 def open_database(path: Path, read_only: bool = False) -> sqlite3.Connection:
     """Open the file, made or brought up to date where it has to be.
@@ -44,6 +65,7 @@ def open_database(path: Path, read_only: bool = False) -> sqlite3.Connection:
         read_only: Whether only to read, beside a process that writes.
 
     Raises:
+        StoreDiskError: the disk is full, read-only or damaged.
         ConfigError: it is no database, of a newer version, or cannot be opened.
     """
     try:
@@ -62,15 +84,34 @@ def open_database(path: Path, read_only: bool = False) -> sqlite3.Connection:
             if not read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
                 _migrate(connection, version)
         except BaseException:
             connection.close()
             raise
     except sqlite3.Error as error:
+        if is_disks_fault(error, path.parent):
+            raise StoreDiskError(
+                f"{path}: the disk is full, read-only, damaged, or held by another process ({error})", is_full(error)
+            ) from error
         raise ConfigError(
             f"{path} cannot be used as a store of events ({error}); is it one, and may it be written?"
         ) from error
     return connection
+
+
+def is_disks_fault(error: sqlite3.Error, folder: Path) -> bool:
+    """Whether what went wrong is the disk's fault, or that of another process which does not let go."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in _OF_A_DISK or _is_read_only(folder)
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether the file system is, as Linux makes one that it finds damaged; a folder of somebody else's is not."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):  # Windows has none
+        return False
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:

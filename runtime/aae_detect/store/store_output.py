@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,7 +14,6 @@ import numpy as np
 from aae_detect._opencv import cv2
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
-from aae_detect.errors import ConfigError
 from aae_detect.events import news_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
@@ -21,10 +21,13 @@ from aae_detect.news import News
 from aae_detect.store.event_store import EventStore, Retention
 
 _SAME_UNKNOWN_S = 60.0
-"""UNKNOWN for the same reason is stored once in so long: a covered lens would fill the disk."""
+"""UNKNOWN for the same reason is stored once in so long: a covered lens, or one that flickers, would fill the disk."""
 
 _PRUNE_EVERY = 500
 """Events after which old ones are looked for."""
+
+_AGAIN = {"events": "events are kept", "pictures": "pictures are kept", "old events": "old events are taken out"}
+_GOES_ON = {"events": "; verdicts go on", "pictures": "", "old events": "; the store grows"}
 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
@@ -37,23 +40,27 @@ class StoreOutput(Output):
     def __init__(self, store: EventStore, retention: Retention, drawer: Drawer, say: Callable[[str], None]) -> None:
         """Take where to keep it, for how long, who draws overlays, and who is told of trouble."""
         self._store, self._retention, self._drawer, self._say = store, retention, drawer, say
-        self._told_problem = ""
-        self._last_unknown = ("", -1e9)
+        self._troubled: set[str] = set()
+        """What goes wrong at the moment, and was said: of `_AGAIN`."""
+
+        self._missing = 0
+        """Events that could not be kept since the last one that could."""
+
+        self._unknown_s: dict[str, float] = {}
+        """When one was stored last, by its reason."""
+
         self._since_pruned, self._first_prune = _PRUNE_EVERY, True
-        self.dropped = 0
 
     def take(self, judged: Judged) -> bool:
-        """Keep an NG frame with its pictures, and an UNKNOWN one whose reason is new."""
+        """Keep an NG frame with its pictures, and an UNKNOWN one whose reason was not kept lately."""
         verdict = judged.event["verdict"]  # where pictures were too many, the event is all there is
         if verdict == Verdict.NG:
             self._append(judged.event, self._pictures(judged))
         elif verdict == Verdict.UNKNOWN:
             kind, now = judged.reason.partition(":")[0], time.monotonic()
-            if kind != self._last_unknown[0] or now - self._last_unknown[1] >= _SAME_UNKNOWN_S:
-                self._last_unknown = (kind, now)
+            if now - self._unknown_s.get(kind, -math.inf) >= _SAME_UNKNOWN_S:
+                self._unknown_s[kind] = now
                 self._append(judged.event, self._pictures(judged))
-        if verdict != Verdict.UNKNOWN:
-            self._last_unknown = ("", -1e9)
         return True
 
     def signal(self, signal: Signal) -> None:
@@ -65,23 +72,45 @@ class StoreOutput(Output):
         self._append(news_event(news))
 
     def close(self) -> None:
-        """The store is closed by whoever opened it."""
+        """Say what is missing; the store is closed by whoever opened it."""
+        if self._missing:
+            self._say(f"warning: {self._store.folder}: the last {self._missing} events are missing")
 
     def _append(self, event: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> None:
         try:
             self._store.append(event, pictures)
-            self._since_pruned += 1
-            if self._since_pruned >= _PRUNE_EVERY:
-                self._since_pruned = 0
-                self._store.prune(self._retention, orphans=self._first_prune)
-                self._first_prune = False
-            problem = self._store.problem
-        except ConfigError as error:  # verdicts go on, whatever becomes of the disk
-            self.dropped += 1
-            problem = str(error)
-        if problem.partition(":")[0] != self._told_problem.partition(":")[0]:
-            self._say(f"warning: {problem}" if problem else f"{self._store.folder}: pictures are kept again")
-        self._told_problem = problem
+        except Exception as error:  # verdicts go on, whatever becomes of the store
+            self._missing += 1
+            self._tell("events", str(error))
+            return
+        self._tell("events", "")
+        self._missing = 0
+        self._tell("pictures", self._store.problem)
+        self._since_pruned += 1
+        if self._since_pruned >= _PRUNE_EVERY:
+            self._since_pruned = 0
+            self._prune()
+
+    def _prune(self) -> None:
+        try:
+            self._store.prune(self._retention, orphans=self._first_prune, by_hand=False)
+        except Exception as error:  # the store grows until it works again; see `_append`
+            self._tell("old events", str(error))
+            return
+        self._first_prune = False
+        self._tell("old events", "")
+
+    def _tell(self, kind: str, problem: str) -> None:
+        """Say that something goes wrong once, and once that it does no longer."""
+        if bool(problem) == (kind in self._troubled):
+            return
+        if problem:
+            self._troubled.add(kind)
+            self._say(f"warning: {problem}{_GOES_ON[kind]}")
+        else:
+            self._troubled.remove(kind)
+            missing = f", {self._missing} are missing" if kind == "events" else ""
+            self._say(f"{self._store.folder}: {_AGAIN[kind]} again{missing}")
 
     def _pictures(self, judged: Judged) -> dict[str, bytes]:
         if judged.image_bgr is None:

@@ -1,0 +1,291 @@
+"""A store whose disk is full, read-only or damaged: verdicts go on, and it is said once."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aae_detect import ConfigError, Frame
+from aae_detect.drawer import Drawer
+from aae_detect.frames import Signal
+from aae_detect.judged import Judged
+from aae_detect.sinks.opening import Sinks
+from aae_detect.sinks.settings import PythonSettings, SinkSettings
+from aae_detect.store.database import StoreDiskError
+from aae_detect.store.disk_room import DiskRoom
+from aae_detect.store.event_store import DATABASE, PICTURES, RESERVE, EventStore, Retention
+from aae_detect.store.picture_files import PictureFiles
+from aae_detect.store.store_output import StoreOutput
+
+LOOK_S = 1.1
+"""After this long the room on the disk has been looked at again."""
+
+MEGABYTE = 2**20
+
+
+def event(at: datetime | None = None) -> dict[str, object]:
+    moment = (at or datetime.now(UTC)).isoformat(timespec="milliseconds")
+    region = {"x": 12, "y": 40, "width": 30, "height": 20, "area_px": 455, "peak": 7.25}
+    return {"type": "frame", "time": moment, "source": "line 1", "verdict": "NG", "score": 3.5, "regions": [region] * 4}
+
+
+def signal() -> Signal:
+    return Signal(True, "gone", datetime.now(UTC), "line 1")
+
+
+class Disk:
+    """A small file system of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def remount(self, how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.folder)], check=True)
+
+    def fill(self) -> None:
+        with (self.folder / "filler").open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system (root)")
+    yield Disk(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with EventStore(tmp_path / "store") as store:
+        yield store
+
+
+def output_of(store: EventStore, said: list[str]) -> StoreOutput:
+    return StoreOutput(store, Retention(), Drawer(), said.append)
+
+
+def test_a_read_only_disk_costs_events_and_is_said_once(store: EventStore) -> None:
+    said: list[str] = []
+    output = output_of(store, said)
+    output.signal(signal())
+    store._database.execute("PRAGMA query_only = 1")
+    for _ in range(3):
+        output.signal(signal())
+    assert said == [
+        f"warning: {store.folder}: an event cannot be written (attempt to write a readonly database); verdicts go on"
+    ]
+    store._database.execute("PRAGMA query_only = 0")
+    output.signal(signal())
+    output.signal(signal())
+    assert said[1:] == [f"{store.folder}: events are kept again, 3 are missing"]
+    assert store.count() == 3
+    assert (store.folder / RESERVE).exists()
+
+
+def test_a_reserve_that_cannot_be_given_up_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    room = DiskRoom(tmp_path, tmp_path / "file" / RESERVE, 0)  # no name in a file can be made or taken away
+    assert room.look() == ""
+    assert not room.give_up_reserve()
+    shutil.rmtree(tmp_path)
+    time.sleep(LOOK_S)
+    assert "the disk does not say how much is free" in room.look()
+
+
+def test_a_line_starts_with_a_read_only_store(disk: Disk, tiny_model: Path) -> None:
+    EventStore(disk.folder / "store").close()
+    disk.remount("ro")
+    with pytest.raises(StoreDiskError):
+        EventStore(disk.folder / "store")
+    with pytest.raises(StoreDiskError, match="cannot be made"):
+        EventStore(disk.folder / "another")
+    said = _run(tiny_model, disk.folder / "store")
+    assert said.count("no event is kept until aae-detect is started again") == 1
+
+
+def test_a_line_starts_on_a_full_disk(disk: Disk, tiny_model: Path) -> None:
+    with EventStore(disk.folder / "store", least_free_bytes=MEGABYTE) as store:
+        store.append(event())
+    disk.fill()
+    _run(tiny_model, disk.folder / "store")
+    with EventStore(disk.folder / "store", read_only=True) as store:
+        assert store.count() > 1, "the reserve was there for them"
+
+
+def _run(model: Path, store: Path) -> str:
+    command = [sys.executable, "-m", "aae_detect", "--source", "demo:160x120?frames=5", "--threshold", "-1"]
+    command += ["--model", str(model), "--no-window", "--store", str(store)]
+    environment = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert "5 frames in" in done.stderr and "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_the_reserve_lasts_for_a_long_time_and_is_made_again(disk: Disk) -> None:
+    with EventStore(disk.folder / "store", least_free_bytes=MEGABYTE) as store:
+        store.append(event())  # a young store: its log has not grown yet
+        disk.fill()
+        kept = 0
+        while kept < 1500:
+            store.append(event())
+            kept += 1
+        assert not (store.folder / RESERVE).exists()
+        with pytest.raises(ConfigError, match="make room"):
+            for _ in range(10_000):
+                store.append(event())
+        (disk.folder / "filler").unlink()
+        time.sleep(LOOK_S)
+        store.append(event())
+        assert (store.folder / RESERVE).stat().st_size == 2 * MEGABYTE
+        assert store.count() > kept
+
+
+def test_a_sink_that_cannot_remember_does_not_keep_a_line_from_starting(
+    store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tell.py").write_text("def on_event(event, pictures):\n    pass\n")
+    settings = SinkSettings(python=(PythonSettings(f"{tmp_path}/tell.py:on_event"),))
+    said: list[str] = []
+    monkeypatch.setattr("aae_detect.store.database._BUSY_MS", 50)
+    with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with closing(Sinks(settings, said.append)) as sinks:
+            sinks.start(store, ["line 1"])
+        other.execute("ROLLBACK")
+    assert len(said) == 1
+    assert "database is locked" in said[0] and "hears of no event until aae-detect is started again" in said[0]
+
+
+def test_a_lock_of_another_process_costs_an_event_and_not_the_reserve(store: EventStore) -> None:
+    said: list[str] = []
+    output = output_of(store, said)
+    output.signal(signal())
+    store._database.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        output.signal(signal())
+        other.execute("ROLLBACK")
+    output.signal(signal())
+    assert "database is locked" in said[0]
+    assert said[1:] == [f"{store.folder}: events are kept again, 1 are missing"]
+    assert (store.folder / RESERVE).exists()
+
+
+def test_a_database_that_does_not_answer_costs_events(store: EventStore) -> None:
+    said: list[str] = []
+    output = output_of(store, said)
+    store.close()
+    picture = np.zeros((8, 8, 3), np.uint8)
+    frame = Frame(picture, 1, datetime.now(UTC), "line 1")
+    for _ in range(3):
+        assert output.take(Judged(frame, None, None, "", None, 1.0, event()))
+    output.close()
+    assert len(said) == 2
+    assert "closed database" in said[0]
+    assert said[1] == f"warning: {store.folder}: the last 3 events are missing"
+
+
+def test_old_events_that_cannot_be_taken_out_hold_nobody_up(store: EventStore) -> None:
+    said: list[str] = []
+    store._database.execute("CREATE TRIGGER stay BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
+    store.append(event())
+    output = StoreOutput(store, Retention(most_events=0), Drawer(), said.append)
+    for _ in range(3):
+        output.signal(signal())
+    assert store.count() == 4
+    assert said == [f"warning: {store.folder}: old events and pictures cannot be taken out (no); the store grows"]
+
+
+@pytest.mark.parametrize("damage", ["{", "[1]", '{"frame": 3}'])
+def test_a_damaged_event_goes_when_it_is_old(store: EventStore, damage: str) -> None:
+    for _ in range(3):
+        store.append(event(), {"frame.png": b"x" * 100})
+    store._database.execute("UPDATE events SET pictures = ? WHERE number = 1", (damage,))
+    for path in (store.folder / PICTURES).rglob("*.png"):
+        os.utime(path, (time.time() - 7200,) * 2)
+    assert store.prune(Retention(), orphans=True) == 0
+    assert len(list((store.folder / PICTURES).rglob("*.png"))) == 3, "nobody can say whose picture it is"
+    assert store.prune(Retention(most_picture_bytes=0)) == 0
+    assert store.prune(Retention(most_events=0)) == 3
+    assert store.count() == 0
+
+
+def test_a_clock_that_is_far_ahead_costs_no_events(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        store.append(event())
+    said: list[str] = []
+    ahead = time.time() + 100 * 86400
+    monkeypatch.setattr("aae_detect.store.pruning.time.time", lambda: ahead)
+    StoreOutput(store, Retention(), Drawer(), said.append).signal(signal())
+    assert store.count() == 5
+    (warning,) = said
+    assert "5 of 5 events seem to be older than 90 days, and stay; is the clock right?" in warning
+    assert store.prune(Retention()) == 5, "a person may ask for it"
+
+
+def test_what_came_before_the_clock_was_set_is_not_old(store: EventStore) -> None:
+    for at in (datetime(2000, 1, 1, tzinfo=UTC), datetime(1970, 1, 2, tzinfo=UTC)):
+        store.append(event(at))
+    assert store.prune(Retention()) == 0
+    assert store.prune(Retention(most_events=1)) == 1
+
+
+def test_a_camera_that_flickers_does_not_fill_the_disk(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One frame is fine, the next says nothing, for three minutes."""
+    output = StoreOutput(store, Retention(), Drawer(), print)
+    for second in range(180):
+        monkeypatch.setattr("aae_detect.store.store_output.time.monotonic", lambda at=1000.0 + second: at)
+        for verdict, reason in (("OK", ""), ("UNKNOWN", f"black: {second}")):
+            frame = Frame(np.zeros((8, 8, 3), np.uint8), second, datetime.now(UTC), "line 1")
+            output.take(Judged(frame, frame.image, None, reason, None, 0.0, {**event(), "verdict": verdict}))
+    assert store.count() == 3
+    frame = Frame(None, 200, datetime.now(UTC), "line 1")
+    output.take(Judged(frame, None, None, "covered: all", None, 0.0, {**event(), "verdict": "UNKNOWN"}))
+    assert store.count() == 4, "for another reason"
+
+
+def test_pictures_that_another_process_takes_out_first_are_no_trouble(tmp_path: Path) -> None:
+    day = tmp_path / "2026-11-25"
+    day.mkdir()
+    for number in range(4):
+        (day / f"{number}.frame.png").write_bytes(b"x")
+        os.utime(day / f"{number}.frame.png", (time.time() - 7200,) * 2)
+
+    def is_known(key: str, name: str) -> bool:
+        for path in day.iterdir():
+            path.unlink()
+        return False
+
+    PictureFiles(tmp_path).remove_orphans(is_known)
+    assert not day.exists()
+
+
+def test_the_reserve_is_made_again_when_there_is_room(store: EventStore) -> None:
+    (pages,) = store._database.execute("PRAGMA page_count").fetchone()
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(ConfigError, match="an event cannot be written"):
+        for _ in range(100):
+            store.append(event())
+    assert not (store.folder / RESERVE).exists()
+    store._database.execute(f"PRAGMA max_page_count = {100 * pages}")
+    time.sleep(LOOK_S)
+    store.append(event())
+    assert (store.folder / RESERVE).exists()
