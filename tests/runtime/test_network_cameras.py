@@ -166,7 +166,7 @@ def test_every_judged_frame_is_new_and_whole_however_often_the_camera_goes(
     assert len(log.signals) == 2 * cycles
     for _, told in log.signals:
         assert "secret" not in told.reason + told.source
-    assert _held() == before
+    assert all(after <= held for after, held in zip(_held(), before, strict=True)), "less where others let go"
 
 
 @pytest.mark.parametrize("server", ["http"], indirect=True)
