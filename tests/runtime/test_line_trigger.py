@@ -52,6 +52,17 @@ def test_a_byte_that_is_no_text_neither_ends_the_triggers_nor_goes_unseen() -> N
     assert said[0].startswith("warning: standard input has ended; no line triggers from now on")
 
 
+def test_a_line_that_does_not_end_fills_no_memory() -> None:
+    reading, writing = os.pipe()
+    trigger = TriggerLines(print, reading).subscribe()
+    with os.fdopen(writing, "wb", buffering=0) as writer:
+        writer.write(b"x" * 2_000_000 + b"\nA2\n")
+    got: list[str] = []
+    wait_for(lambda: got.extend(names(trigger)) or len(got) == 2)
+    os.close(reading)
+    assert got == ["x" * 4096, "A2"]
+
+
 def test_a_failing_read_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
     folder = os.open(tmp_path, os.O_RDONLY)

@@ -238,7 +238,10 @@ def test_a_clock_that_is_far_ahead_costs_no_events(store: EventStore, monkeypatc
     assert store.count() == 5
     (warning,) = said
     assert "5 of 5 events seem to be older than 90 days, and stay; is the clock right?" in warning
-    assert store.prune(Retention()) == 5, "a person may ask for it"
+    with pytest.raises(ConfigError, match="is the clock right"):
+        store.prune(Retention(most_events=3), by_hand=False)
+    assert store.count() == 3, "room is made as ever"
+    assert store.prune(Retention()) == 3, "a person may ask for it"
 
 
 def test_what_came_before_the_clock_was_set_is_not_old(store: EventStore) -> None:

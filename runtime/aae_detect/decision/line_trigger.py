@@ -17,6 +17,9 @@ _CHUNK = 65536
 _ROOM = 1000
 """Lines that wait; more than this no camera can serve, and the oldest go."""
 
+_LONGEST = 4096
+"""Characters kept of a line that does not end; no part has such a name."""
+
 
 @dataclass(frozen=True)
 class Triggered:
@@ -93,6 +96,7 @@ class TriggerLines:
         # Not through `sys.stdin`: Python aborts at its end while a thread waits in there, and holds its lock.
         while chunk := os.read(number, _CHUNK):
             *lines, begun = (begun + decoder.decode(chunk)).split("\n")
+            begun = begun[:_LONGEST]
             self._put(lines)
         if begun := begun + decoder.decode(b"", final=True):
             self._put([begun])
@@ -101,4 +105,4 @@ class TriggerLines:
         at_s = time.monotonic()
         for line in lines:
             for trigger in self._triggers:
-                trigger.put(line.strip(), at_s)
+                trigger.put(line[:_LONGEST].strip(), at_s)

@@ -17,7 +17,7 @@ from aae_detect.errors import ConfigError
 from aae_detect.store.database import StoreDiskError, is_full, open_database
 from aae_detect.store.disk_room import DiskRoom
 from aae_detect.store.picture_files import PictureFiles
-from aae_detect.store.pruning import count_old, remove_old, remove_orphans, shrink_pictures
+from aae_detect.store.pruning import count_old, remove_old, remove_orphans, remove_surplus, shrink_pictures
 from aae_detect.store.stored_event import COLUMNS, StoredEvent, read_event
 
 DATABASE, PICTURES, RESERVE = "events.sqlite", "pictures", ".reserve"
@@ -192,17 +192,19 @@ class EventStore:
         with self._lock:
             try:
                 old, count = count_old(self._database, retention.most_days)
-                if not by_hand and 2 * old > count:
-                    raise ConfigError(
-                        f"{self.folder}: {old} of {count} events seem to be older than {retention.most_days:g} days, "
-                        "and stay; is the clock right? If it is, take them out with `aae-events prune`"
-                    )
-                gone = remove_old(self._database, self._pictures, retention.most_days, retention.most_events)
+                doubtful = not by_hand and 2 * old > count
+                gone = 0 if doubtful else remove_old(self._database, self._pictures, retention.most_days)
+                gone += remove_surplus(self._database, self._pictures, retention.most_events)
                 shrink_pictures(self._database, self._pictures, retention.most_picture_bytes)
                 if orphans:
                     remove_orphans(self._database, self._pictures)
             except (sqlite3.Error, OSError) as error:
                 raise ConfigError(f"{self.folder}: old events and pictures cannot be taken out ({error})") from error
+        if doubtful:
+            raise ConfigError(
+                f"{self.folder}: {old} of {count} events seem to be older than {retention.most_days:g} days, and stay; "
+                "is the clock right? If it is, take them out with `aae-events prune`"
+            )
         return gone
 
     def close(self) -> None:

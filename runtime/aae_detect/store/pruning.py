@@ -25,19 +25,28 @@ def count_old(database: sqlite3.Connection, most_days: float) -> tuple[int, int]
     return old, count
 
 
-def remove_old(database: sqlite3.Connection, pictures: PictureFiles, most_days: float, most_events: int) -> int:
-    """Take out events that are too old or too many, the oldest first; returns how many.
+def remove_old(database: sqlite3.Connection, pictures: PictureFiles, most_days: float) -> int:
+    """Take out events that are too old; returns how many.
 
     Raises:
         sqlite3.Error: the database does not let them go.
         OSError: the disk does not let their pictures go, which are orphans then.
     """
-    gone = _remove(database, pictures, _OLD, _oldest_ms(most_days))
+    return _remove(database, pictures, _OLD, _oldest_ms(most_days))
+
+
+def remove_surplus(database: sqlite3.Connection, pictures: PictureFiles, most_events: int) -> int:
+    """Take out events that are too many, the oldest first; returns how many.
+
+    Raises:
+        sqlite3.Error: see `remove_old`.
+        OSError: see `remove_old`.
+    """
     (count,) = database.execute("SELECT COUNT(*) FROM events").fetchone()
-    if count > most_events:
-        too_many = "number <= (SELECT number FROM events ORDER BY number DESC LIMIT 1 OFFSET ?)"
-        gone += _remove(database, pictures, f"mark = '' AND {too_many}", most_events)
-    return gone
+    if count <= most_events:
+        return 0
+    surplus = "mark = '' AND number <= (SELECT number FROM events ORDER BY number DESC LIMIT 1 OFFSET ?)"
+    return _remove(database, pictures, surplus, most_events)
 
 
 def _oldest_ms(most_days: float) -> int:
