@@ -54,12 +54,13 @@ def measure_start(model: Path, repeats: int = 15) -> Row:
                     raise click.ClickException("aae-detect gave no verdict; run it by hand to see why")
                 times.append(time.perf_counter() - begin)
     kept = sorted(times[1:])  # the first one reads the program from disk
+    p50 = round(statistics.median(kept), 3)
     return {
-        "seconds": {"p50": round(statistics.median(kept), 3), "max": round(kept[-1], 3)},
+        "seconds": {"p50": p50, "max": round(kept[-1], 3)},
         "repeats": len(kept),
         "first_seconds": round(times[0], 3),
         "bar": "p50 at most 0.8 s",
-        "held": statistics.median(kept) <= 0.8,
+        "held": p50 <= 0.8,  # the figure that the row shows: who reads it comes to the same answer
     }
 
 
