@@ -268,17 +268,17 @@ def test_programs_that_fail_hang_or_are_not_there_are_told_and_hold_nothing_up()
     output = CommandOutput(
         (
             Command((sys.executable, "-c", "import sys; sys.exit('no air')"), ("NG",)),
-            Command((sys.executable, "-c", "import time; time.sleep(60)"), ("NG",), timeout_s=0.3),
+            Command((sys.executable, "-c", "import time; time.sleep(60)"), ("NG",), timeout_s=1.5),
             Command(("/no/such/program",), ("NG",)),
         ),
         said.append,
     )
     start = time.monotonic()
     output.tell(decision())
-    assert time.monotonic() - start < 0.1
+    assert time.monotonic() - start < 1.0
     output.close()
     assert "ended with code 1: no air" in said[0]
-    assert "did not end within 0.3 s" in said[1]
+    assert "did not end within 1.5 s" in said[1]
     assert "/no/such/program cannot be run: No such file" in said[2]
 
 

@@ -167,14 +167,14 @@ def test_close_ends_the_thread_and_closes_the_source():
     def running():
         return [thread.name for thread in threading.enumerate() if thread.name.startswith("feed demo")]
 
-    camera = DemoCamera(size_hw=(120, 160), fps=1, live=True)
+    camera = DemoCamera(size_hw=(120, 160), fps=0.1, live=True)
     feed = LiveFeed(camera, threading.Condition())
     wait_for(feed)
     assert len(running()) == 1
     started = time.monotonic()
     feed.close()
     feed.close()
-    assert time.monotonic() - started < 0.5  # the camera waits for its next frame, but lets itself be woken
+    assert time.monotonic() - started < 5  # the camera waits for its next frame, but lets itself be woken
     assert running() == []
     assert camera.read() is None
 

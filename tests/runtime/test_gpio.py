@@ -66,7 +66,7 @@ def decision(verdict: str) -> Decision:
 
 
 def wait_for(seen: Any) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not seen():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -87,7 +87,7 @@ def test_a_lamp_is_on_until_something_else_is_decided(lines: list[Line]) -> None
 
 
 def test_an_ejector_gets_its_pulse_late_and_pulses_that_meet_become_one(lines: list[Line]) -> None:
-    with closing(GpioOutput([GpioLine("gpiochip1:EJECT", ("stop",), pulse_s=0.2, delay_s=0.15)], print)) as output:
+    with closing(GpioOutput([GpioLine("gpiochip1:EJECT", ("stop",), pulse_s=0.6, delay_s=0.15)], print)) as output:
         (line,) = lines
         assert (line.path, line.offset) == ("/dev/gpiochip1", "EJECT")
         asked = time.monotonic()
@@ -99,8 +99,8 @@ def test_an_ejector_gets_its_pulse_late_and_pulses_that_meet_become_one(lines: l
     # On, on again by the second pulse, and off once: the end of the first pulse lies inside of the second.
     assert [on for _, on in line.changes[:3]] == [True, True, False]
     first, _, last = (at - asked for at, _ in line.changes[:3])
-    assert 0.14 < first < 0.4
-    assert 0.44 < last < 0.8
+    assert 0.14 < first < 1.0
+    assert 0.84 < last < 1.6
 
 
 def test_a_pulse_that_was_decided_is_given_before_the_end(lines: list[Line]) -> None:

@@ -255,7 +255,7 @@ def test_at_most_so_many_frames_per_second(detector: Detector) -> None:
     start = time.monotonic()
     (summary,) = run_streams([Stream(ListSource(*[GRAY] * 11), detector, most_fps=20)], threading.Event())
     assert summary.frames == 11
-    assert 0.5 <= time.monotonic() - start < 1.0
+    assert 0.5 <= time.monotonic() - start < 2.0
 
 
 def test_a_lost_camera_is_told_to_outputs_and_counted_and_the_run_goes_on(detector: Detector) -> None:

@@ -41,7 +41,7 @@ class Slow(Output):
 
 
 def settle(condition):
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.001)
@@ -56,7 +56,7 @@ def test_a_slow_output_holds_nobody_up_and_its_misses_are_counted():
     for index in range(1, 100):
         assert queued.take(judged(index))
     queued.signal(SIGNAL)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5
     assert queued.dropped == 97
     slow.let.release(100)
     queued.close()

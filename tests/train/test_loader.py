@@ -164,7 +164,7 @@ def test_works_ahead_but_not_without_end():
             return np.zeros((16, 16, 3), np.uint8)
 
     with BatchLoader(Counting(), [0], 1, seed=0, defect_rate=0, ahead=3) as loader:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while len(asked) < 3 and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(0.05)
