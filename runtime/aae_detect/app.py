@@ -42,14 +42,14 @@ def run(settings: Settings) -> int:
     Raises:
         AaeDetectError: before the first frame: a setting, the model or the source cannot be used.
     """
-    say = log_lines(settings.log)
+    say, stop = log_lines(settings.log), threading.Event()
     with ExitStack() as closing:
         sinks = _make_sinks(settings, say)
         closing.callback(sinks.close)  # last of all: how the run ended is told, too
         window = settings.window and _can_open_window(say)
         sources = []
         for stream in settings.streams:  # cameras open in processes of their own, while the models load
-            sources.append(_open(settings, stream, watched=window))
+            sources.append(_open(settings, stream, say, watched=window))
             closing.callback(sources[-1].close)
         default = demo_model_path() if settings.demo else None
         owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
@@ -59,15 +59,16 @@ def run(settings: Settings) -> int:
         load = partial(load_judges, settings.streams, make_models)
         judges, deciders = load(), load_deciders(settings.streams, say, sinks.link)
         for source in sources:
-            connect(source, say, settings.wait)
+            connect(source, settings.wait)
         store = _open_store(settings.store, sources, judges, sinks, say, closing)
-        streams, live_window, tally = put_together(settings, sources, judges, deciders, window, store, sinks, say)
+        streams, live_window, tally = put_together(settings, sources, judges, deciders, window, store, sinks, say, stop)
+        del judges  # kept here, a model would stay in memory after another one was taken
         if settings.stats:
-            closing.callback(_show_stats(streams).close)
+            closing.callback(_show_stats(streams, say if settings.log == "json" else None).close)
         service = ServiceNotify()
         with reload_on_sighup(streams, load):
             service.ready()
-            summaries = _run(settings, streams, live_window, service)
+            summaries = _run(settings, streams, live_window, service, stop)
         service.stopping()
     for line in last_words(streams, summaries):
         say(line)
@@ -136,17 +137,20 @@ def _can_open_window(say: Callable[[str], None]) -> bool:
     return problem is None
 
 
-def _open(settings: Settings, stream: StreamSettings, watched: bool) -> FrameSource:
+def _open(settings: Settings, stream: StreamSettings, say: Callable[[str], None], watched: bool) -> FrameSource:
     if settings.demo:
         return DemoCamera(live=watched)  # paced for a person who watches, as fast as it goes for a file
-    return open_asked(stream.source)
+    return open_asked(stream.source, say)
 
 
 def _run(
-    settings: Settings, streams: Sequence[Stream], window: LiveWindow | None, service: ServiceNotify
+    settings: Settings,
+    streams: Sequence[Stream],
+    window: LiveWindow | None,
+    service: ServiceNotify,
+    stop: threading.Event,
 ) -> list[Summary]:
     """Run the loop; beside a window for cameras in a thread, because windows need the main one."""
-    stop = threading.Event()
     with stop_on_signals(stop):
         if window is None:
             return run_loop(streams, stop, settings.max_frames, service.alive)
@@ -184,11 +188,11 @@ def _run_beside(
     return summaries
 
 
-def _show_stats(streams: Sequence[Stream]) -> StatsScreen:
-    figures = [StreamStats(stream.source.name, stream.outputs) for stream in streams]
+def _show_stats(streams: Sequence[Stream], say: Callable[[str], None] | None) -> StatsScreen:
+    figures = [StreamStats(stream.source.name, stream.outputs, stream.every) for stream in streams]
     for stream, of_stream in zip(streams, figures, strict=True):
         stream.outputs = [*stream.outputs, of_stream]
-    return StatsScreen(figures)
+    return StatsScreen(figures, say=say)
 
 
 def _say_where(settings: Settings, say: Callable[[str], None]) -> None:

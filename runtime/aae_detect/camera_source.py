@@ -18,10 +18,9 @@ from aae_detect.errors import ConfigError, SourceError
 from aae_detect.fake_capture import FAKE, FakeCapture
 from aae_detect.frames import Frame, FrameSource
 from aae_detect.network_stream import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS, open_stream, sane_fps
+from aae_detect.preprocess import BITS
 from aae_detect.quiet_opencv import quiet_opencv
-from aae_detect.source_names import mask_password
-
-GSTREAMER = "gst:"
+from aae_detect.source_names import GSTREAMER, mask_password
 
 _MANUAL_EXPOSURE = 1
 """V4L2's number for a camera that leaves its exposure alone."""
@@ -52,6 +51,8 @@ class CameraOptions:
         for name, value in (("fps", self.fps), ("size", self.size_hw and min(self.size_hw))):
             if value is not None and value <= 0:
                 raise ConfigError(f"camera {name} is {value}, expected more than 0")
+        if self.bits is not None and self.bits not in BITS:
+            raise ConfigError(f"bits: {self.bits}; expected {', '.join(map(str, BITS[:-1]))} or {BITS[-1]}")
 
 
 class CameraSource(FrameSource):
@@ -133,7 +134,7 @@ def _open(device: int | str, options: CameraOptions) -> cv2.VideoCapture | FakeC
         if device.startswith(FAKE):
             return FakeCapture(Path(device.removeprefix(FAKE)))
         if device.startswith(GSTREAMER):
-            return _open_pipeline(device.removeprefix(GSTREAMER), options)
+            return _open_pipeline(device, options)
         if "://" in device:
             return open_stream(device, options.open_timeout_ms, options.read_timeout_ms)
     if not sys.platform.startswith("linux"):
@@ -149,11 +150,11 @@ def _open(device: int | str, options: CameraOptions) -> cv2.VideoCapture | FakeC
         return cv2.VideoCapture(device, cv2.CAP_V4L2)
 
 
-def _open_pipeline(pipeline: str, options: CameraOptions) -> cv2.VideoCapture:
+def _open_pipeline(device: str, options: CameraOptions) -> cv2.VideoCapture:
     if not has_gstreamer():
         raise SourceError(
-            f"{GSTREAMER}{pipeline}: this OpenCV ({cv2.__version__}) has no GStreamer, as none of the wheels has; use "
-            "one that does (Debian: python3-opencv), or rtsp:// and http://, which need none"
+            f"{mask_password(device)}: this OpenCV ({cv2.__version__}) has no GStreamer, as none of the wheels has; "
+            "use one that does (Debian: python3-opencv), or rtsp:// and http://, which need none"
         )
     timeouts: Sequence[int] = (
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -162,7 +163,7 @@ def _open_pipeline(pipeline: str, options: CameraOptions) -> cv2.VideoCapture:
         options.read_timeout_ms,
     )
     with quiet_opencv():
-        return cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER, timeouts)
+        return cv2.VideoCapture(device.removeprefix(GSTREAMER), cv2.CAP_GSTREAMER, timeouts)
 
 
 def _ask_for(capture: cv2.VideoCapture | FakeCapture, options: CameraOptions) -> tuple[str, ...]:
@@ -172,8 +173,6 @@ def _ask_for(capture: cv2.VideoCapture | FakeCapture, options: CameraOptions) ->
         SourceError: it gives no 16 bits; whoever asked for them would misread what comes instead.
     """
     wanted: list[tuple[str, int, float]] = []
-    if options.pixel_format is not None:  # first: sizes and rates depend on it
-        wanted.append(("pixel format", cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options.pixel_format)))
     if options.size_hw is not None:
         wanted.append(("width", cv2.CAP_PROP_FRAME_WIDTH, options.size_hw[1]))
         wanted.append(("height", cv2.CAP_PROP_FRAME_HEIGHT, options.size_hw[0]))
@@ -184,7 +183,10 @@ def _ask_for(capture: cv2.VideoCapture | FakeCapture, options: CameraOptions) ->
         wanted.append(("exposure", cv2.CAP_PROP_EXPOSURE, options.exposure))
     if options.gain is not None:
         wanted.append(("gain", cv2.CAP_PROP_GAIN, options.gain))
+    notes: list[str] = []
     with quiet_opencv():
+        if options.pixel_format is not None:  # first: sizes and rates depend on it
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options.pixel_format))
         for _, prop, value in wanted:
             capture.set(prop, value)
         if (options.bits or 8) > 8:
@@ -194,8 +196,19 @@ def _ask_for(capture: cv2.VideoCapture | FakeCapture, options: CameraOptions) ->
                 capture.release()
                 raise SourceError("the camera gives no gray pictures of 16 bits (V4L2 Y16); leave out the bits")
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
-        return tuple(
+        if options.pixel_format is not None:
+            letters = _letters(capture.get(cv2.CAP_PROP_FOURCC))
+            if letters != options.pixel_format:
+                notes.append(f"asked for pixel format {options.pixel_format}, the camera is at {letters}")
+        notes += [
             f"asked for {name} {value:g}, the camera is at {found:g}"
             for name, prop, value in wanted
             if abs((found := capture.get(prop)) - value) > 0.01 * abs(value)
-        )
+        ]
+    return tuple(notes)
+
+
+def _letters(fourcc: float) -> str:
+    """Spell a pixel format as OpenCV gives it, four letters in a number; what spells nothing stays a number."""
+    letters = (int(fourcc) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1")
+    return letters if letters.isascii() and letters.isprintable() else f"{fourcc:g}"

@@ -12,7 +12,14 @@ from click.core import ParameterSource
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.provider_option import provider_option, provider_options_option, signature_option, threads_option
-from aae_detect.source_options import camera_options, from_environment, place_options, read_streams, source_options
+from aae_detect.source_options import (
+    VIEW_NAMES,
+    camera_options,
+    from_environment,
+    place_options,
+    read_streams,
+    source_options,
+)
 
 _EPILOG = """\b
 Examples:
@@ -182,8 +189,10 @@ def main(
             camera = None if _given("camera") is ParameterSource.ENVIRONMENT else camera
             sources = () if _given("sources") is ParameterSource.ENVIRONMENT else sources
             config = None if _given("config") is ParameterSource.ENVIRONMENT else config
-        if demo and _given("model") is ParameterSource.ENVIRONMENT:
-            model = None
+        if demo:
+            model = None if _given("model") is ParameterSource.ENVIRONMENT else model
+            for name in (name for name in VIEW_NAMES if _given(name) is ParameterSource.ENVIRONMENT):
+                of_source[name] = None
         settings = Settings(
             streams=read_streams(camera, sources, config, demo, {"model": model, **of_source}),
             demo=demo,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aae_detect.decision.rules import read_rules
+from aae_detect.decision.rules import Rules, read_rules
 from aae_detect.errors import AaeDetectError
 from aae_detect.frame_mask import read_mask
 from aae_detect.model_file import read_model
@@ -17,7 +18,7 @@ from aae_detect.sinks.settings import read_sinks
 from aae_detect.site_file import read_site_entry
 from aae_detect.source_options import read_streams
 from aae_detect.source_secrets import fill_secrets
-from aae_detect.stream_judges import require_broker
+from aae_detect.stream_judges import require_broker, require_own_lines, require_site
 
 if TYPE_CHECKING:
     from aae_detect.sinks.mqtt_link import MqttLink
@@ -55,11 +56,17 @@ def check_config(
         except AaeDetectError as error:
             fine = False
             lines.append(f"{sinks}: {error}")
-    for stream in read_streams(None, (), path, False, options or {}):
+    streams = read_streams(None, (), path, False, options or {})
+    for stream in streams:
         problems = list(_problems(stream, link, owner))
         fine = fine and not problems
         name = stream.source.shown_name
         lines += [f"{path}: {name}: {problem}" for problem in problems] or [f"{name}: fine"]
+    try:
+        require_own_lines(_readable_rules(streams))
+    except AaeDetectError as error:
+        fine = False
+        lines.append(f"{path}: {error}")
     return lines, fine
 
 
@@ -80,6 +87,16 @@ def _problems(stream: StreamSettings, link: MqttLink | None, owner: OwnerKey | N
             yield str(error)
 
 
+def _readable_rules(streams: Sequence[StreamSettings]) -> dict[str, Rules]:
+    """Read the rules of each source, less those of which is told already what is wrong."""
+    found = {}
+    for stream in streams:
+        if stream.decide is not None:
+            with suppress(AaeDetectError):
+                found[stream.source.shown_name] = read_rules(stream.decide)
+    return found
+
+
 def _check_rules(stream: StreamSettings, link: MqttLink | None) -> None:
     """See that rules can be read, and have a broker where they need one."""
     if stream.decide is not None:
@@ -88,6 +105,7 @@ def _check_rules(stream: StreamSettings, link: MqttLink | None) -> None:
 
 def _check_site(stream: StreamSettings) -> None:
     """See that there is an entry, and that it is for the model."""
+    require_site(stream)
     if stream.site is None:
         return
     entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)

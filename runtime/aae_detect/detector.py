@@ -154,15 +154,20 @@ class Detector:
         """
         return self.batch([image])[0]
 
-    def batch(self, images: Sequence[Any]) -> list[Detection]:
+    def batch(self, images: Sequence[Any] | NDArray[Any]) -> list[Detection]:
         """Judge several frames in one run of the model; sizes may differ.
 
         Each detection's times are its share of the batch.
 
+        Args:
+            images: Frames as `__call__` takes them, in a list, or as an array with one axis more: NxHxW, NxHxWx3, ...
+
         Raises:
-            FrameError: one of them is not a picture; none is judged then.
+            FrameError: one of them is not a picture; none is judged then. Or this is a single picture.
         """
-        if not images:
+        if isinstance(images, np.ndarray):
+            _require_several(images)
+        if len(images) == 0:
             return []
         start = perf_counter_ns()
         prepared = [prepare(image, self.spec.input_hw, self.spec.fit, self._bits) for image in images]
@@ -180,9 +185,9 @@ class Detector:
         share = 1e-6 / len(images)
         latency = Latency((ready - start) * share, (inferred - ready) * share, (done - inferred) * share)
         return [
-            self._detection(score, anomaly_map, reconstruction, picture, placement, latency)
-            for score, anomaly_map, reconstruction, (picture, placement) in zip(
-                scores, maps, reconstructions, prepared, strict=True
+            self._detection(score, anomaly_map, reconstruction, _own(picture, image), placement, latency)
+            for score, anomaly_map, reconstruction, (picture, placement), image in zip(
+                scores, maps, reconstructions, prepared, images, strict=True
             )
         ]
 
@@ -221,6 +226,20 @@ class Detector:
             latency,
             p_value,
         )
+
+
+def _require_several(images: NDArray[Any]) -> None:
+    """Refuse a single picture, which would be taken for as many as it has rows."""
+    if images.size and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))):
+        raise FrameError(
+            f"a batch of shape {images.shape} is a single picture, expected several, NxHxWx3 or a list of them; "
+            "call the detector with a single one"
+        )
+
+
+def _own(picture: NDArray[np.uint8], image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Copy what the model got where it is the caller's own array, who may fill it with the next frame."""
+    return picture.copy() if np.may_share_memory(picture, image) else picture
 
 
 def _check_threshold(threshold: float | None) -> None:

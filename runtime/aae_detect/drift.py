@@ -81,6 +81,7 @@ class DriftWatch:
         reference: FrameReference,
         effective_count: int,
         threshold: float = math.inf,
+        interval_s: float = 0.0,
     ) -> None:
         """Take what is usual.
 
@@ -90,6 +91,8 @@ class DriftWatch:
             effective_count: What its frames are worth as a number of independent ones; the frames that come follow each
                 other as those did.
             threshold: Frames with a higher score are not watched.
+            interval_s: From one of its frames to the next, seconds. Frames that come faster show the same part more
+                often than its own did, so only as many are watched; 0: not known, and all are.
         """
         count = len(good_scores.ordered)
         stretch = count / max(1, effective_count)
@@ -104,11 +107,19 @@ class DriftWatch:
         self._means = _Mean(SLOW_FRAMES * stretch), _Mean(FAST_FRAMES * stretch)
         self._light = _Mean(FAST_FRAMES * stretch)
         self._sharpness = _Mean(FAST_FRAMES * stretch)
+        self._interval_ns, self._due_ns = round(interval_s * 1e9), 0
         self.advice: Advice = "none"
         """What holds now, as it was told last."""
 
-    def take(self, score: float, statistics: FrameStatistics, source: str, at: datetime) -> Drift | None:
-        """Take a judged frame; return news, mostly none."""
+    def take(
+        self, score: float, statistics: FrameStatistics, source: str, at: datetime, read_ns: int = 0
+    ) -> Drift | None:
+        """Take a judged frame, and when it was read, on the clock of `time.monotonic`; return news, mostly none."""
+        if self._interval_ns:
+            # Half an interval early is in time: frames that tremble about the calibration's rate all count.
+            if read_ns < self._due_ns - self._interval_ns // 2:
+                return None
+            self._due_ns = max(self._due_ns, read_ns) + self._interval_ns
         ordered = self._good.ordered
         reached = len(ordered) - int(np.searchsorted(ordered, score, side="left"))
         shifts = [mean.take(self._normal[reached]) for mean in self._means]

@@ -150,5 +150,5 @@ def _region(region: Region) -> dict[str, Any]:
         "width": region.width,
         "height": region.height,
         "area_px": region.area_px,
-        "peak": region.peak,
+        "peak": region.peak if math.isfinite(region.peak) else None,
     }

@@ -64,6 +64,7 @@ class FakeCapture:
             return 0.0
         height, width = self._camera.size_hw
         own = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: self._camera.fps}
+        own[cv2.CAP_PROP_FOURCC] = cv2.VideoWriter.fourcc(*"BGR3")
         return float(own.get(prop, 0.0))
 
     def set(self, prop: int, value: float) -> bool:

@@ -65,7 +65,11 @@ class FrameView:
 
 
 class ViewedSource(FrameSource):
-    """A source, seen through a `FrameView`."""
+    """A source, seen through a `FrameView`.
+
+    A picture of a file that is smaller than what is to be cut out of it is a frame with a problem, as one that cannot
+    be read: the next may be larger. A camera's will not be.
+    """
 
     def __init__(self, source: FrameSource, view: FrameView) -> None:
         self.name, self.live, self.fps = source.name, source.live, source.fps
@@ -74,9 +78,20 @@ class ViewedSource(FrameSource):
         self._view = view
 
     def read(self) -> Frame | Signal | None:
-        """Return the inner source's next, a frame turned, mirrored and cut."""
+        """Return the inner source's next, a frame turned, mirrored and cut.
+
+        Raises:
+            SourceError: as the inner source; or a camera's pictures are smaller than what is to be cut out of them.
+        """
         item = self._source.read()
-        return self._view(item) if isinstance(item, Frame) else item
+        if not isinstance(item, Frame):
+            return item
+        try:
+            return self._view(item)
+        except SourceError as error:
+            if self.live:
+                raise
+            return replace(item, image=None, problem=f"wrong size: {error}")
 
     def close(self) -> None:
         """Close the inner source."""

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 from aae_detect.spec import Fit
 
+_ROUNDING = 1e-12
+"""Relative error, and more, of a few operations in double precision."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -48,9 +51,19 @@ def place(frame_hw: tuple[int, int], input_hw: tuple[int, int], fit: Fit) -> Pla
         ratio_y = ratio_x = min(ratio_y, ratio_x)
     elif fit == "crop":
         ratio_y = ratio_x = max(ratio_y, ratio_x)
-    offset_y = (input_hw[0] - frame_hw[0] * ratio_y) / 2
-    offset_x = (input_hw[1] - frame_hw[1] * ratio_x) / 2
+    offset_y = _offset(input_hw[0], frame_hw[0] * ratio_y)
+    offset_x = _offset(input_hw[1], frame_hw[1] * ratio_x)
     return Placement(frame_hw, input_hw, (ratio_y, ratio_x), (offset_y, offset_x))
+
+
+def _offset(input_side: int, frame_side: float) -> float:
+    """Half of what is left of a side of the input, in whose pixels both are.
+
+    A frame that fills the side leaves a rounding error of either sign, which must pass for no bar and for no overhang:
+    1600 * (224 / 1600) is more than 224. A true rest is far larger, at least half a pixel over a side of the frame.
+    """
+    offset = (input_side - frame_side) / 2
+    return 0.0 if abs(offset) < _ROUNDING * input_side else offset
 
 
 def fit_image(image: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:

@@ -54,6 +54,11 @@ class Output(Protocol):
     dropped: int = 0
     """Frames that it could not take in time."""
 
+    def wants(self, judged: Judged) -> bool:
+        """Whether `take` would do anything with the frame; what nobody wants takes no place in a queue."""
+        del judged
+        return True
+
     def take(self, judged: Judged) -> bool:
         """Use the frame; return False to end the loop, as a window does when its user quits."""
 

@@ -32,7 +32,8 @@ def _of_stream(stream: Stream, summary: Summary) -> Iterator[str]:
     if summary.age_ms and stream.source.live:
         yield f"age of a frame at its verdict: {_percentiles(summary.age_ms)}"
     if summary.dropped:
-        yield f"{summary.dropped} frames were dropped: they came while others were judged"
+        faster = "" if stream.most_fps is None else f", or faster than the {stream.most_fps:g} per second asked for"
+        yield f"{summary.dropped} frames were dropped: they came while others were judged{faster}"
     if summary.outages:
         yield f"the camera was lost {summary.outages} times"
     for output in stream.outputs:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -26,7 +27,7 @@ def log_lines(form: Format, stream: TextIO | None = None) -> Callable[[str], Non
         stream: Where to; standard error by default, since standard output may carry events.
     """
     target = sys.stderr if stream is None else stream
-    journal = form == "text" and _is_journal(target)
+    journal = form == "text" and target is not None and _is_journal(target)
 
     def say(text: str) -> None:
         level, colon, message = text.partition(": ")
@@ -37,9 +38,29 @@ def log_lines(form: Format, stream: TextIO | None = None) -> Callable[[str], Non
             line = json.dumps({"time": moment, "level": level, "message": message}, ensure_ascii=False)
         else:
             line = f"<{_PRIORITY[level]}>{text}" if journal else text
-        print(line, file=target, flush=True)
+        write_text(target, line + "\n")
 
     return say
+
+
+def write_text(stream: TextIO | None, text: str) -> None:
+    """Write to a stream that may fail at any time: a full disk or a terminal that has gone costs the text, no verdict.
+
+    Args:
+        stream: Where to; None, as standard error is where it was closed: nowhere.
+        text: With its line ends; written in one piece, whichever threads write.
+    """
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):  # ValueError: it was closed
+        try:
+            number = stream.fileno()
+        except (OSError, ValueError):  # it leads into no file
+            stream.write(text)
+            stream.flush()
+            return
+        # Past its buffer: what a full disk refused would lie there, and change the exit code when Python flushes it.
+        os.write(number, text.encode(stream.encoding, "backslashreplace"))
 
 
 def _is_journal(target: TextIO) -> bool:

@@ -216,8 +216,9 @@ def _news_of(stream: Stream, judged: Judged) -> list[News]:
     # Accepted frames only: many defective parts are no other parts.
     if detection is not None and detection.verdict is Verdict.OK and stream.drift is not None:
         seen = stream.checks.seen if stream.checks is not None else None
-        drift = stream.drift.take(detection.score, seen, frame.source, frame.captured_at) if seen is not None else None
-        news += [] if drift is None else [drift]
+        if seen is not None:
+            drift = stream.drift.take(detection.score, seen, frame.source, frame.captured_at, frame.read_ns)
+            news += [] if drift is None else [drift]
     return news
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 from aae_detect.detection import Detection
+from aae_detect.disk_trouble import is_disk_trouble
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame
 from aae_detect.whole_file import replace_file
@@ -35,7 +36,7 @@ class NgFolder:
         folder: Made where it does not exist.
 
     Raises:
-        ConfigError: the folder cannot be made or written.
+        ConfigError: the folder cannot be made or written. Where its disk is full or fails, `trouble` says so instead.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -46,6 +47,9 @@ class NgFolder:
         self.failed = 0
         """Frames that could not be saved."""
 
+        self.trouble = ""
+        """Why nothing could be saved at the start, for people; the line goes on without, until there is room."""
+
         self._first_failure = ""
         trial = self.folder / f".{os.getpid()}.trial"
         try:
@@ -53,10 +57,10 @@ class NgFolder:
             replace_file(trial, bytes(4096))  # an empty file would fit on a full disk
             trial.unlink()
         except OSError as error:
-            raise ConfigError(
-                f"{self.folder}: pictures cannot be saved there ({error.strerror or error}); make room, or choose "
-                "another folder"
-            ) from error
+            words = f"{self.folder}: pictures cannot be saved there ({error.strerror or error}); make room"
+            if not is_disk_trouble(error):
+                raise ConfigError(f"{words}, or choose another folder") from error
+            self.trouble = words
 
     @property
     def problem(self) -> str:
@@ -81,6 +85,8 @@ class NgFolder:
             The picture's path; None where it could not be saved, which `failed` and `problem` tell.
         """
         try:
+            if self.trouble and not self.saved:  # it may not have been made
+                self.folder.mkdir(parents=True, exist_ok=True)
             picture = self.folder / f"{self._free_stem(frame, detection)}.png"
             # The overlay first: where there is a picture, its overlay is there too.
             if overlay_bgr is not None:

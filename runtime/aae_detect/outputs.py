@@ -12,7 +12,7 @@ from aae_detect.drawer import Drawer
 from aae_detect.drift import Advice, Drift
 from aae_detect.event_lines import EventLines
 from aae_detect.events import news_event, signal_event
-from aae_detect.frames import Signal
+from aae_detect.frames import FrameSource, Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.news import News
 from aae_detect.ng_folder import NgFolder
@@ -142,12 +142,19 @@ class EventOutput(Output):
 class VideoOutput(Output):
     """A video of the overlays."""
 
-    def __init__(self, path: Path, fps: float, drawer: Drawer) -> None:
-        self._video = VideoFile(path, fps)
-        self._drawer = drawer
+    def __init__(self, path: Path, source: FrameSource, drawer: Drawer) -> None:
+        """Take where to, whose frames, and who draws overlays.
+
+        Raises:
+            ConfigError: as `VideoFile`.
+        """
+        self._video = VideoFile(path, source.fps)
+        self._source, self._drawer = source, drawer
 
     def take(self, judged: Judged) -> bool:
         """Append the frame's overlay."""
+        if self._video.frame_count == 0:  # a camera that was waited for tells its rate once it is there
+            self._video.play_at(self._source.fps)
         self._video.write(self._drawer.draw(judged))
         return True
 
@@ -167,8 +174,14 @@ class NgOutput(Output):
         """
         self._folder = NgFolder(folder)
         self._drawer, self._say = drawer, say
+        if self._folder.trouble:
+            say(f"warning: {self._folder.trouble}; verdicts go on")
         self._told = 0
         """Frames that could not be saved when that was last said."""
+
+    def wants(self, judged: Judged) -> bool:
+        """NG frames only."""
+        return judged.verdict is Verdict.NG
 
     def take(self, judged: Judged) -> bool:
         """Save the frame if it is NG."""

@@ -41,7 +41,7 @@ class QueuedOutput(Output):
         self._thread.start()
 
     def take(self, judged: Judged) -> bool:
-        """Queue a frame, or drop it; returns what the output said of earlier ones.
+        """Queue a frame that is wanted, or drop it; returns what the output said of earlier ones.
 
         Raises:
             BaseException: what went wrong with an earlier one.
@@ -49,6 +49,8 @@ class QueuedOutput(Output):
         with self._changed:
             if self._failure is not None:
                 raise self._failure
+            if not self._output.wants(judged):
+                return self._goes_on
             if len(self._waiting) < self._room:
                 self._waiting.append(judged if self._pictures else _without_pictures(judged))
                 self._changed.notify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,9 +26,6 @@ from aae_detect.stream_judges import Judges
 from aae_detect.window import KEYS_HELP
 from aae_detect.window_output import EveryFrame, LiveWindow, Newest
 
-_DEFAULT_FPS = 25.0
-"""Of a saved video, where the source does not tell its own."""
-
 _ROOM, _LINES_ROOM = 2, 1000
 """Frames that may wait for a slow disk: pictures are large, event lines are not."""
 
@@ -41,8 +39,12 @@ def put_together(
     store: EventStore | None,
     sinks: Sinks,
     say: Callable[[str], None],
+    stop: threading.Event,
 ) -> tuple[list[Stream], LiveWindow | None, DemoTally | None]:
-    """Give each source its detector and its outputs; also the window for live ones, and who tallies the demo."""
+    """Give each source its detector and its outputs; also the window for live ones, and who tallies the demo.
+
+    A window that holds a picture lets go of it when `stop` is set.
+    """
     live = any(source.live for source in sources)
     events = None
     if settings.jsonl is not None:
@@ -54,7 +56,7 @@ def put_together(
         detector = of_source.detector
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(inset=settings.show_reconstruction, note=note)
-        outputs: list[Output] = [SignalLines(say)] if live else []
+        outputs: list[Output] = [SignalLines(say)] if source.live else []
         if isinstance(source, DemoCamera):
             tally = DemoTally(source)
             outputs.append(tally)
@@ -62,17 +64,18 @@ def put_together(
             outputs.append(events)
         if settings.save_video is not None:
             path = _path_of(settings.save_video, source, len(sources))
-            outputs.append(_queued(VideoOutput(path, source.fps or _DEFAULT_FPS, drawer), live))
+            outputs.append(_queued(VideoOutput(path, source, drawer), source.live))
         if settings.save_ng is not None:
             folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
-            outputs.append(_queued(NgOutput(folder, drawer, say), live))
+            outputs.append(_queued(NgOutput(folder, drawer, say), source.live))
         if store is not None:
-            outputs.append(_queued(StoreOutput(store, Retention(), drawer, say), live, events_room=_LINES_ROOM))
+            kept = StoreOutput(store, Retention(), drawer, say)
+            outputs.append(_queued(kept, source.live, events_room=_LINES_ROOM))
         if window and live:
             newest.append(Newest(drawer))
             outputs.append(newest[-1])
         elif window:
-            outputs.append(EveryFrame(f"aae-detect {source.name}", drawer, snapshots=Path.cwd()))
+            outputs.append(EveryFrame(f"aae-detect {source.name}", drawer, Path.cwd(), say, stop))
         height, width = detector.spec.input_hw
         model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
         say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
@@ -97,7 +100,7 @@ def put_together(
     if window:
         say(f"keys: {KEYS_HELP}")
     title = f"aae-detect {sources[0].name}" if len(sources) == 1 else f"aae-detect: {len(sources)} sources"
-    return streams, LiveWindow(title, newest, Path.cwd()) if newest else None, tally
+    return streams, LiveWindow(title, newest, Path.cwd(), say) if newest else None, tally
 
 
 def _line_outputs(rules: Rules, say: Callable[[str], None]) -> list[Output]:

@@ -94,7 +94,8 @@ def _to_frame(
     x1, y1 = np.clip(np.ceil(corners[1]), 0, (frame_w, frame_h)).astype(int)
     if x1 <= x0 or y1 <= y0:
         return None
-    contour = np.clip(np.rint(placement.to_frame(outline)), 0, (frame_w - 1, frame_h - 1)).astype(np.int32)
+    # The pixel in which the point lies: pixel 3 reaches from 3.0 to 4.0.
+    contour = np.clip(np.floor(placement.to_frame(outline)), 0, (frame_w - 1, frame_h - 1)).astype(np.int32)
     area_px = max(1, round(area / (placement.scale_yx[0] * placement.scale_yx[1])))
     return Region(int(x0), int(y0), int(x1 - x0), int(y1 - y0), area_px, peak, contour)
 

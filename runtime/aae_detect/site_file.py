@@ -58,9 +58,14 @@ class SiteEntry:
     mask_sha256: str = ""
     """Of the mask that it was calibrated with, see `FrameMask.sha256`; empty: without one."""
 
+    frame_interval_s: float = 0.0
+    """Median time from one of the frames to the next, seconds; 0 where they came from files, or nobody noted it."""
+
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold) or not math.isfinite(self.noise_gray):
             raise ValueError(f"threshold {self.threshold} or noise {self.noise_gray} is not a finite number")
+        if not 0 <= self.frame_interval_s < math.inf:
+            raise ValueError(f"frame_interval_s is {self.frame_interval_s}; expected 0 or more")
         if re.fullmatch("[0-9a-f]{64}", self.model_sha256) is None:
             raise ValueError(f"model_sha256 is {self.model_sha256!r:.80}, not a SHA-256 in lower-case hex")
 
@@ -170,6 +175,12 @@ def write_site(path: Path, site: SiteFile) -> None:
     """Write a site file, whole or not at all.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it cannot be written, or nobody would read it, as it is too large.
     """
-    write_whole(path, json.dumps(asdict(site), ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(asdict(site), ensure_ascii=False, allow_nan=False) + "\n"
+    if (size := len(text.encode("utf-8", "backslashreplace"))) > MAX_BYTES:
+        raise ConfigError(
+            f"{path} would have {size} bytes with {len(site.entries)} entries, more than the {MAX_BYTES} that a site "
+            "file may have, and is left as it was; give another --out, a file of its own for some of the cameras"
+        )
+    write_whole(path, text)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 
-_SECRETS = re.compile(r"(?i)([?&](?:[\w.-]*(?:pass|pwd|token|secret|auth|key)[\w.-]*)=)[^&#\s]*")
+GSTREAMER = "gst:"
+"""What the text of a pipeline begins with."""
+
+_NAME = r"[\w.-]*(?:pass|pwd?|token|secret|auth|key)[\w.-]*"
+_OPTION = re.compile(rf"(?i)([?&]{_NAME}=)[^&#\s]*")
+_PROPERTY = re.compile(rf"(?i)((?<!\S){_NAME}\s*=\s*)(?:\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|\S*)")
+_BEGIN = re.compile(r"(?<=[\s=\"'])(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
+"""Where an address begins inside a text: after a space, as the value of something, in quotes."""
 
 
-def mask_password(address: str) -> str:
-    """Return an address with its password, and secrets among its options, as `***`; anything else comes back as it was.
+def mask_password(source: str) -> str:
+    """Return a source with its passwords, and secrets among options, as `***`; anything else comes back as it was.
 
     >>> mask_password("rtsp://user:secret@host/stream?token=abc")
     'rtsp://user:***@host/stream?token=***'
+    >>> mask_password("gst:rtspsrc location=rtsp://host/1 user-id=me user-pw=secret ! appsink")
+    'gst:rtspsrc location=rtsp://host/1 user-id=me user-pw=*** ! appsink'
     """
+    masked = "".join(_mask_address(piece) for piece in _BEGIN.split(source))
+    return _PROPERTY.sub(r"\1***", masked) if source.startswith(GSTREAMER) else masked
+
+
+def _mask_address(address: str) -> str:
     scheme, separator, rest = address.partition("://")
     if not separator:
         return address
@@ -22,4 +36,4 @@ def mask_password(address: str) -> str:
     login, at, place = host.rpartition("@")
     if at and ":" in login:
         host = f"{login.partition(':')[0]}:***@{place}"
-    return scheme + separator + _SECRETS.sub(r"\1***", host + slash + path)
+    return scheme + separator + _OPTION.sub(r"\1***", host + slash + path)

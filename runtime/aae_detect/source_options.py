@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "AAE_DETECT_"
 
+VIEW_NAMES = ("size", "fps", "exposure", "gain", "pixel_format", "bits", "rotate", "flip", "crop")
+"""What may be said of a camera and its picture, and not of the camera of `--demo`."""
+
+
+class _SourceText(click.types.StringParamType):
+    """What `--source` takes; the environment says several on a line each, as paths and pipelines hold spaces."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Take the lines that say something."""
+        return [line.strip() for line in rv.splitlines() if line.strip()]
+
+
 _ASKED_ONCE = ("demo", "doctor", "check_config", "version", "help")
 
 _OPTIONS = (
@@ -25,6 +37,7 @@ _OPTIONS = (
     click.option(
         "--source",
         "sources",
+        type=_SourceText(),
         multiple=True,
         metavar="WHAT",
         help="Device number, video, picture, folder, glob, rtsp:// or http:// stream, gst: pipeline, or demo:; "
@@ -127,6 +140,8 @@ def read_streams(
 
     ways = {"--camera": camera is not None, "--source": bool(sources), "--config": config is not None}
     given = [name for name, is_given in ways.items() if is_given]
+    if demo:
+        given += [f"--{name.replace('_', '-')}" for name in VIEW_NAMES if options.get(name) is not None]
     if demo and given:
         raise ConfigError(f"--demo brings its own camera; leave {' and '.join(given)} out")
     if len(given) > 1:

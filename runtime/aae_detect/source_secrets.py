@@ -2,6 +2,9 @@
 
 rtsp://viewer:${CAMERA_PASSWORD}@10.0.0.5/line1         from the environment
 rtsp://viewer:${file:/run/secrets/camera}@10.0.0.5/line1   from a file, its last line end left out
+
+Inside an address they are written with % where they have to be; anywhere else they stand as they are: in a path, in a
+property of a pipeline, or as a whole address.
 """
 
 from __future__ import annotations
@@ -14,15 +17,22 @@ from urllib.parse import quote
 from aae_detect.errors import ConfigError
 
 _PLACE = re.compile(r"\$\{(?P<file>file:)?(?P<name>[^}]*)\}")
+_IN_ADDRESS = re.compile(r"://\S*\Z")
+"""Of what stands before a place: whether the place is part of an address."""
 
 
-def fill_secrets(address: str) -> str:
-    """Put secrets into an address; what is special in addresses is written with % as they ask for.
+def fill_secrets(source: str) -> str:
+    """Put secrets into a source; inside an address, what is special there is written with % as addresses ask for.
 
     Raises:
         ConfigError: the variable is not set, or the file cannot be read; never says what is in it.
     """
-    return _PLACE.sub(lambda place: quote(_secret(place), safe=""), address)
+    filled, end = "", 0
+    for place in _PLACE.finditer(source):
+        filled += source[end : place.start()]
+        secret, end = _secret(place), place.end()
+        filled += quote(secret, safe="") if _IN_ADDRESS.search(filled) else secret
+    return filled + source[end:]
 
 
 def plain_secret(text: str) -> str:

@@ -37,7 +37,8 @@ class SourceSettings:
     Default: 1.5, or three frame intervals of a slow camera."""
 
     def __post_init__(self) -> None:
-        if self.every < 1 or (self.most_fps or 1.0) <= 0 or (self.lost_after_s or 0.0) < 0:
+        most_fps = 1.0 if self.most_fps is None else self.most_fps
+        if self.every < 1 or most_fps <= 0 or (self.lost_after_s or 0.0) < 0:
             raise ConfigError(
                 f"source {self.shown_name}: every {self.every}, most fps {self.most_fps}, lost after "
                 f"{self.lost_after_s} s; expected every from 1, most fps above 0, lost after from 0"
@@ -53,7 +54,10 @@ class SourceSettings:
     @property
     def live(self) -> bool:
         """Whether it is a camera or a stream, and not a file."""
-        return is_live(self.source)
+        try:
+            return is_live(fill_secrets(self.source))
+        except ConfigError:  # whoever opens it says what is missing
+            return is_live(self.source)
 
     def to_json(self) -> str:
         """Write all of it as JSON, secrets as the source has them."""

@@ -6,19 +6,20 @@ import glob
 import os
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote
 
 from aae_detect._opencv import cv2
-from aae_detect.camera_source import GSTREAMER, CameraOptions, CameraSource, found_cameras
+from aae_detect.camera_source import CameraOptions, CameraSource, found_cameras
 from aae_detect.errors import AaeDetectError, SourceError
 from aae_detect.fake_capture import FAKE
 from aae_detect.frames import FrameSource
 from aae_detect.picture_source import PICTURE_SUFFIXES, PictureSource, list_pictures, natural_key
-from aae_detect.source_names import mask_password
+from aae_detect.source_names import GSTREAMER, mask_password
 from aae_detect.video_source import VideoSource
 
 __all__ = ["is_live", "mask_password", "open_source"]
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 _STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp", "srt")
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 _DEMO = re.compile(r"demo:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\.\d+)?))?(?:\?(?P<options>.*))?")
@@ -46,7 +47,7 @@ def open_source(text: str, *, fps: float | None = None, camera: CameraOptions | 
     if _is_camera(text):
         return CameraSource(int(text) if text.isdigit() else text, camera)
     scheme, separator, _ = text.partition("://")
-    if separator and scheme.isalnum():
+    if separator and _SCHEME.fullmatch(scheme):
         return _open_address(text, scheme.lower(), fps, camera)
     path = os.path.expanduser(text)
     if os.path.isdir(path):
@@ -55,7 +56,9 @@ def open_source(text: str, *, fps: float | None = None, camera: CameraOptions | 
         return _open_file(Path(path), fps)
     if glob.has_magic(text):
         return _open_glob(text, fps)
-    raise SourceError(f"source {text} does not exist: it is no file, no folder, and no camera ({found_cameras()})")
+    raise SourceError(
+        f"source {mask_password(text)} does not exist: it is no file, no folder, and no camera ({found_cameras()})"
+    )
 
 
 def is_live(text: str) -> bool:
@@ -72,8 +75,14 @@ def _is_camera(text: str) -> bool:
 
 def _is_remote_file(address: str) -> bool:
     """Whether an address names a video that lies on a server."""
-    parts = urlsplit(address)
-    return parts.scheme.lower() in ("http", "https") and Path(parts.path).suffix.lower() in _VIDEO_SUFFIXES
+    scheme = address.partition("://")[0].lower()
+    return scheme in ("http", "https") and Path(_path_of(address)).suffix.lower() in _VIDEO_SUFFIXES
+
+
+def _path_of(address: str) -> str:
+    """Return the path of an address; `urlsplit` refuses some that streams are read by, as with a `[` in a password."""
+    rest = re.split(r"[?#]", address.partition("://")[2], maxsplit=1)[0]
+    return "".join(rest.partition("/")[1:])
 
 
 def _open_file(path: Path, fps: float | None) -> FrameSource:
@@ -96,25 +105,20 @@ def _open_glob(pattern: str, fps: float | None) -> FrameSource:
         return PictureSource(sorted(pictures, key=natural_key), pattern, fps or 0.0)
     if len(files) == 1:
         return _open_file(files[0], fps)
+    shown = mask_password(pattern)
     if files:
-        raise SourceError(
-            f"{pattern} finds {len(files)} files and no picture; give one video, or a pattern for pictures"
-        )
-    raise SourceError(f"{pattern} finds nothing; check the pattern, and put it in quotes so that the shell leaves it")
+        raise SourceError(f"{shown} finds {len(files)} files and no picture; give one video, or a pattern for pictures")
+    raise SourceError(f"{shown} finds nothing; check the pattern, and put it in quotes so that the shell leaves it")
 
 
 def _open_address(text: str, scheme: str, fps: float | None, camera: CameraOptions | None) -> FrameSource:
     if scheme == "file":
-        return open_source(unquote(urlsplit(text).path), fps=fps)
+        return open_source(unquote(_path_of(text)), fps=fps)
     if scheme not in _STREAM_SCHEMES:
         raise SourceError(
             f"{mask_password(text)}: unknown kind of address; expected one of {', '.join(_STREAM_SCHEMES)}"
         )
-    try:
-        is_file = _is_remote_file(text)
-    except ValueError as error:
-        raise SourceError(f"{mask_password(text)} is no address: {error}") from error
-    return VideoSource(text, fps) if is_file else CameraSource(text, camera)
+    return VideoSource(text, fps) if _is_remote_file(text) else CameraSource(text, camera)
 
 
 def _open_demo(text: str, fps: float | None) -> FrameSource:

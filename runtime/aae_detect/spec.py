@@ -32,7 +32,8 @@ class Calibration:
     """False-reject rate that was asked for, 0 to 1."""
 
     promised_frr: float
-    """False-reject rate that `count` pictures can support, 0 to 1; above `target_frr` where they are too few."""
+    """False-reject rate that the pictures can support, 0 to 1; above `target_frr` where they are too few, or worth too
+    few independent ones."""
 
     score_min: float
     score_median: float

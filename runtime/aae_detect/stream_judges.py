@@ -118,15 +118,37 @@ def load_deciders(
         InstallError: a package is missing that rules need.
     """
     lines, found = TriggerLines(say), list[tuple[Decider, Rules] | None]()
-    for stream in streams:
-        if stream.decide is None:
+    read = [None if stream.decide is None else read_rules(stream.decide) for stream in streams]
+    require_own_lines({s.source.shown_name: rules for s, rules in zip(streams, read, strict=True) if rules})
+    for stream, rules in zip(streams, read, strict=True):
+        if stream.decide is None or rules is None:
             found.append(None)
             continue
-        rules = read_rules(stream.decide)
         require_broker(stream.decide, rules, link)
-        trigger = _trigger(rules, lines, say, link)
+        trigger = _trigger(rules, stream.source.live, lines, say, link)
         found.append((Decider(rules, trigger, stream.source.shown_name, stream.source.live, say), rules))
     return found
+
+
+def require_own_lines(rules: Mapping[str, Rules]) -> None:
+    """See that no GPIO line is asked for twice: the kernel gives it away once.
+
+    Args:
+        rules: By the names of the sources that they are for.
+
+    Raises:
+        ConfigError: one is; says for which sources.
+    """
+    taken: dict[tuple[str, int | str], str] = {}
+    for name, of_source in rules.items():
+        for line in (*of_source.gpio, *([of_source.gpio_trigger] if of_source.gpio_trigger else [])):
+            if (other := taken.get((line.chip, line.offset))) is not None:
+                who = name if other == name else f"{other} and {name}"
+                raise ConfigError(
+                    f"GPIO line {line.line} is asked for twice, by {who}, and can be had once only; name another line, "
+                    "in a file of rules (decide) for each source"
+                )
+            taken[line.chip, line.offset] = name
 
 
 def require_broker(file: Path, rules: Rules, link: MqttLink | None) -> None:
@@ -139,8 +161,21 @@ def require_broker(file: Path, rules: Rules, link: MqttLink | None) -> None:
         raise ConfigError(f"{file}: mqtt_topic needs a broker; add --sinks FILE with [mqtt] in it")
 
 
+def require_site(stream: StreamSettings) -> None:
+    """See that there is a site file where a product is named: its entry is all that the name says.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if stream.product and stream.site is None:
+        raise ConfigError(
+            f'product "{stream.product}" names an entry of a site file, and {stream.source.shown_name} has none; add '
+            "--site FILE, from aae-calibrate, or leave the product out"
+        )
+
+
 def _trigger(
-    rules: Rules, lines: TriggerLines, say: Callable[[str], None], link: MqttLink | None
+    rules: Rules, live: bool, lines: TriggerLines, say: Callable[[str], None], link: MqttLink | None
 ) -> LineTrigger | None:
     """Find who says when a part is there: a GPIO line or an MQTT topic if one is named, else lines."""
     if rules.per != "trigger":
@@ -150,8 +185,8 @@ def _trigger(
 
         return GpioTrigger(rules.gpio_trigger, say)
     if link is None or not rules.mqtt_topic:
-        return lines.subscribe()
-    trigger = LineTrigger()
+        return lines.subscribe(live)
+    trigger = LineTrigger(live, say)
     link.listen(rules.mqtt_topic, trigger.put)
     return trigger
 
@@ -159,6 +194,7 @@ def _trigger(
 def _of_stream(detector: Detector, stream: StreamSettings) -> Judges:
     checks, drift = FrameChecks(), None
     mask = None if stream.mask is None else read_mask(stream.mask)
+    require_site(stream)
     if stream.site is None:
         detector = detector.with_threshold(stream.threshold)
     else:
@@ -167,5 +203,8 @@ def _of_stream(detector: Detector, stream: StreamSettings) -> Judges:
         detector, checks = detector.with_site(entry), FrameChecks(entry.frames, stream.source.live)
         detector = detector.with_threshold(stream.threshold)
         if (good := detector.good_scores) is not None:
-            drift = DriftWatch(good, entry.frames, entry.calibration.effective_count, detector.threshold)
+            # A file's frames come as fast as they are read.
+            interval_s = entry.frame_interval_s if stream.source.live else 0.0
+            worth = entry.calibration.effective_count
+            drift = DriftWatch(good, entry.frames, worth, detector.threshold, interval_s)
     return Judges(detector if mask is None else detector.with_mask(mask), checks, drift)

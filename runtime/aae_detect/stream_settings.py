@@ -90,7 +90,8 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[StreamSettings,
     """
     document, text = read_toml(path, "sources")
     defaults, sources = document.pop("defaults", {}), document.pop("source", [])
-    if document or not isinstance(sources, list) or not isinstance(defaults, dict):
+    are_tables = isinstance(sources, list) and all(isinstance(values, dict) for values in sources)
+    if document or not are_tables or not isinstance(defaults, dict):
         name = next(iter(document), "source")
         raise ConfigError(
             f"{path}:{_line(text, name)}: {name} is not expected here; expected [defaults] and [[source]]"

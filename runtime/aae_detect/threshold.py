@@ -39,15 +39,20 @@ class Threshold:
 
     @property
     def warning(self) -> str:
-        """What to tell the user where the pictures are too few for the rate that was asked for; else empty."""
+        """What to tell the user where the pictures are too few or too much alike for the rate asked for; else empty."""
         asked, calibration = self.calibration.target_frr, self.calibration
-        if not calibration.extrapolated:
+        if calibration.promised_frr <= asked:
             return ""
-        return (
-            f"{calibration.count} calibration pictures can promise a false-reject rate of "
-            f"{calibration.promised_frr:.1%} at best, {asked:.1%} was asked for: that takes {pictures_needed(asked)}. "
-            f"The threshold is extrapolated from the highest scores among them{self._but_for}; add good pictures to do "
-            "better"
+        pictures, better = f"{calibration.count} calibration pictures", "add good pictures"
+        if _is_worth_less(calibration):
+            pictures += f", which follow each other and are worth {calibration.effective_count} independent ones,"
+            better = "add good pictures of more different parts"
+        words = f"{pictures} can promise a false-reject rate of {calibration.promised_frr:.1%} at best, "
+        if not calibration.extrapolated:
+            return words + f"{asked:.1%} was asked for; {better} to do better"
+        return words + (
+            f"{asked:.1%} was asked for: that takes {pictures_needed(asked)}. The threshold is extrapolated from the "
+            f"highest scores among them{self._but_for}; {better} to do better"
         )
 
     @property
@@ -68,6 +73,9 @@ def conformal_threshold(
     picture, and a defective or misframed one among the good would make the detector blind; so pictures that were called
     odd before there were scores give way, and count as rejected in what is promised: (m + 1) / (n + 1) with m scores
     above.
+
+    Scores that follow each other are worth fewer independent ones (`effective_count`): the threshold stays where it is,
+    and what is promised is what so many could promise, with the same share above.
 
     Args:
         scores: (n,) scores of good pictures in the order in which they were taken, n at least 1.
@@ -91,6 +99,9 @@ def conformal_threshold(
     else:
         value, above, promised = float(ordered[rank - 1]), count - rank, target_frr
     worth = effective_count(values)
+    worth_above = math.ceil(above * worth / count)
+    if worth < count:
+        promised = max(target_frr, (worth_above + 1) / (worth + 1))
     return Threshold(
         value,
         Calibration(
@@ -98,7 +109,7 @@ def conformal_threshold(
             count=count,
             target_frr=target_frr,
             promised_frr=promised,
-            bound_frr=rate_bound(worth, math.ceil(above * worth / count)),
+            bound_frr=rate_bound(worth, worth_above),
             extrapolated=extrapolated,
             effective_count=worth,
             **_record(ordered),
@@ -126,7 +137,14 @@ def tell_rate(calibration: Calibration) -> str:
     words = f"rejects at most {calibration.promised_frr:.1%} of good parts"
     if calibration.bound_frr < 1:
         words += f" on average, and less than {calibration.bound_frr:.1%} with a confidence of {CONFIDENCE:.0%}"
+    if _is_worth_less(calibration):
+        words += f" (pictures that follow each other are worth {calibration.effective_count} of {calibration.count})"
     return words
+
+
+def _is_worth_less(calibration: Calibration) -> bool:
+    """Whether the pictures follow each other; 0: nobody looked."""
+    return 0 < calibration.effective_count < calibration.count
 
 
 def pictures_needed(target_frr: float) -> int:

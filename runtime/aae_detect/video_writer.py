@@ -54,9 +54,7 @@ class VideoFile:
                 f"{self.path}: {f'the extension {suffix}' if suffix else 'a name without extension'} says no kind of "
                 f"video that can be written; expected one of {', '.join(CODECS)}"
             )
-        fps = fps if math.isfinite(fps) and fps > 0 else DEFAULT_FPS
-        # MPEG-4 refuses rates that need a large denominator, such as 123.4567.
-        self.fps = round(min(max(fps, _FPS_RANGE[0]), _FPS_RANGE[1]), 2)
+        self.play_at(fps)
         self.partial_path = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
         """Where the video lies until it is closed."""
 
@@ -73,6 +71,12 @@ class VideoFile:
             raise ConfigError(
                 f"{self.path} cannot be written ({error.strerror or error}); choose another file"
             ) from error
+
+    def play_at(self, fps: float) -> None:
+        """Have it play at another rate, as the argument of the same name; before the first frame."""
+        fps = fps if math.isfinite(fps) and fps > 0 else DEFAULT_FPS
+        # MPEG-4 refuses rates that need a large denominator, such as 123.4567.
+        self.fps = round(min(max(fps, _FPS_RANGE[0]), _FPS_RANGE[1]), 2)
 
     def write(self, picture_bgr: NDArray[np.uint8]) -> None:
         """Add a frame.

@@ -10,19 +10,28 @@ from aae_detect.errors import ConfigError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it.
+    """Write a file so that a reader sees the old one or the new one, never half of it, also after a power cut.
+
+    Text becomes UTF-8. What file names from old archives hold beside it is written as an escape of JSON, so that such
+    a name is found again by whoever reads it there.
 
     Raises:
         ConfigError: it cannot be written.
     """
     try:
-        replace_file(path, content.encode("utf-8") if isinstance(content, str) else content)
+        replace_file(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content, True)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place") from error
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, durable: bool = False) -> None:
     """As `write_whole`, for callers that know what to say of an error.
+
+    Args:
+        path: The file.
+        content: All of it.
+        durable: Whether to wait until it is on the disk. Else a power cut may leave an empty file: pictures of which
+            many come in a second have no time for that.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
@@ -32,12 +41,28 @@ def replace_file(path: Path, content: bytes) -> None:
         return
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         part.replace(path)
     except OSError:
         with suppress(OSError):  # the first error is the one that says what is wrong
             part.unlink()
         raise
+    if durable:
+        with suppress(OSError):  # Windows cannot; the file is whole in any case
+            _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name in a folder on the disk, too."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
 
 
 def check_target(path: Path, option: str) -> None:

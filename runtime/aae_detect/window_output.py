@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,25 @@ _LOOK_MS = 15
 class EveryFrame(Output):
     """A window that shows every frame before the next is judged, and the keys that a person presses in it."""
 
-    def __init__(self, title: str, drawer: Drawer, snapshots: Path) -> None:
+    def __init__(
+        self, title: str, drawer: Drawer, snapshots: Path, say: Callable[[str], None], stop: threading.Event
+    ) -> None:
         """Open nothing yet; the first frame opens the window.
+
+        Args:
+            title: See `Window`.
+            drawer: Draws overlays.
+            snapshots: The folder for them.
+            say: Told where one cannot be saved.
+            stop: Once it is set, no frame is held.
 
         Raises:
             ConfigError: no window can be opened here.
         """
         self._window = Window(title)
         self._drawer = drawer
-        self._snapshots = snapshots
+        self._snapshots, self._say = snapshots, say
+        self._stop = stop
 
     def take(self, judged: Judged) -> bool:
         """Show the frame; returns False when the user quits."""
@@ -48,18 +58,19 @@ class EveryFrame(Output):
         self._window.close()
 
     def _hold(self, judged: Judged) -> Action | None:
-        """Keep the picture until the user lets it go on, or quits; the other keys work meanwhile."""
-        while True:
+        """Keep the picture until the user lets it go on, or quits, or somebody stops it; other keys work meanwhile."""
+        while not self._stop.is_set():
             action = self._window.show(self._drawer.draw(judged), wait_ms=50)
             if action in (Action.PAUSE, Action.QUIT):
                 return Action.QUIT if action is Action.QUIT else None
             self._react(action, judged)
+        return None
 
     def _react(self, action: Action | None, judged: Judged) -> None:
         if action is Action.HEAT_MAP:
             self._drawer.heat_map = not self._drawer.heat_map
         elif action is Action.SNAPSHOT:
-            save_snapshot(self._snapshots, self._drawer.draw(judged))
+            save_snapshot(self._snapshots, self._drawer.draw(judged), self._say)
 
 
 class Newest(Output):
@@ -103,15 +114,15 @@ class Newest(Output):
 class LiveWindow:
     """A window for the main thread, over what several cameras show; judging goes on however slow it is."""
 
-    def __init__(self, title: str, cameras: list[Newest], snapshots: Path) -> None:
-        """Open nothing yet.
+    def __init__(self, title: str, cameras: list[Newest], snapshots: Path, say: Callable[[str], None]) -> None:
+        """Open nothing yet; `say` is told where a snapshot cannot be saved.
 
         Raises:
             ConfigError: no window can be opened here.
         """
         self._window = Window(title)
         self._cameras = cameras
-        self._snapshots = snapshots
+        self._snapshots, self._say = snapshots, say
 
     def show_until(self, done: threading.Event) -> None:
         """Show what comes until `done` is set or the user quits; space holds the picture, not the judging."""
@@ -139,17 +150,17 @@ class LiveWindow:
                 for camera in self._cameras:
                     camera.drawer.heat_map = not camera.drawer.heat_map
             elif action is Action.SNAPSHOT:
-                save_snapshot(self._snapshots, shown)
+                save_snapshot(self._snapshots, shown, self._say)
 
     def close(self) -> None:
         """Close the window."""
         self._window.close()
 
 
-def save_snapshot(folder: Path, picture_bgr: NDArray[np.uint8]) -> None:
+def save_snapshot(folder: Path, picture_bgr: NDArray[np.uint8], say: Callable[[str], None]) -> None:
     """Save what is on the screen; says so where that fails, which is no reason to stop judging."""
     name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{time.time_ns() // 1_000_000 % 1000:03d}.png"
     try:
         (folder / name).write_bytes(cv2.imencode(".png", picture_bgr)[1].tobytes())
     except OSError as error:
-        print(f"warning: snapshot not saved: {error}", file=sys.stderr)
+        say(f"warning: snapshot not saved: {error}")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 from pathlib import Path
 
@@ -229,10 +230,28 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
     write_whole(target, "one")
     write_whole(target, "two")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("result.json", "two")]
+    name = os.fsdecode(b"Geh\xe4use \\ \xc3\xa4.png")  # of an old archive: one byte that is no UTF-8
+    write_whole(target, json.dumps(name, ensure_ascii=False))
+    assert json.loads(target.read_text(encoding="utf-8")) == name
     write_whole(Path("/dev/null"), "nothing")
     assert Path("/dev/null").is_char_device()
     with pytest.raises(ConfigError, match="cannot be written"):
         write_whole(tmp_path / "none" / "result.json", "three")
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    target, sync, seen = tmp_path / "site.json", os.fsync, list[dict[str, str]]()
+    target.write_text("old")
+
+    def note(file: int) -> None:
+        sync(file)
+        seen.append({path.name: path.read_text() for path in tmp_path.iterdir()})
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_whole(target, "new")
+    assert seen == [{"site.json": "old", ".site.json.part": "new"}, {"site.json": "new"}]
 
 
 @pytest.mark.parametrize("command", [(), ("accuracy",), ("latency",)])

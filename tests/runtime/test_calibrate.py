@@ -14,8 +14,10 @@ from aae_detect.app import demo_model_path
 from aae_detect.detector import Detector
 from aae_detect.event_types import EVENT_TYPES
 from aae_detect.site_file import read_site, read_site_entry
+from aae_detect.source_options import read_streams
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
+from aae_detect.stream_judges import Models, load_judges
 
 ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
 CALIBRATE = [sys.executable, "-m", "aae_detect.calibrate.cli"]
@@ -81,6 +83,20 @@ def test_one_file_holds_several_cameras_and_products(tiny_model: Path, tmp_path:
         assert f"{read_site_entry(site, name, product).threshold:.4g}" in done.stderr
 
 
+def test_drift_is_watched_at_the_rate_of_the_calibration(tiny_model: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.json"
+    live, file = "demo:160x120@30?live=1&defects=0", "demo:160x120?defects=0"
+    for source in (live, file):
+        done = run(CALIBRATE, tiny_model, "--source", source, "--most-fps", "10", "--count", "12", "--out", site)
+        assert done.returncode == 0, done.stderr
+    assert 0.05 < read_site_entry(site, live).frame_interval_s < 1
+    assert read_site_entry(site, file).frame_interval_s == 0, "its frames come as fast as they are read"
+    streams = read_streams(None, (live,), None, False, {"model": str(tiny_model), "site": str(site)})
+    (judges,) = load_judges(streams, lambda: Models("cpu", 1, {}, None, print))
+    assert judges.drift is not None
+    assert judges.drift._interval_ns == round(read_site_entry(site, live).frame_interval_s * 1e9)
+
+
 def test_a_running_store_remembers_what_was_calibrated(tiny_model: Path, tmp_path: Path) -> None:
     site, folder = tmp_path / "site.json", tmp_path / "store"
     command = (CALIBRATE, tiny_model, "--out", site, "--store", folder, "--source")
@@ -141,7 +157,9 @@ def test_a_stop_leaves_everything_as_it_was(tiny_model: Path, tmp_path: Path) ->
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
-        time.sleep(3)
+        assert process.stderr is not None
+        assert process.stderr.readline(), "the name of the camera, when its frames begin to be collected"
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert process.returncode == 130, said

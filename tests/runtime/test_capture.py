@@ -77,6 +77,22 @@ def test_a_stop_keeps_what_there_is(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".png"]
 
 
+def test_the_file_says_how_many_are_looked_at(tmp_path: Path) -> None:
+    """One in a thousand seconds: the second picture is never due, unless the command's own rate wins."""
+    config, out = tmp_path / "line.toml", tmp_path / "good"
+    config.write_text('[[source]]\nsource = "demo:160x120@20?live=1&defects=0"\nmost_fps = 0.001\n')
+    command = [*CAPTURE, "--config", str(config), "--keep-alike", "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
+        until = time.monotonic() + 30
+        while not list(out.glob("*.png")):
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    assert len(list(out.iterdir())) == 1
+
+
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     for arguments, code, words in (
         (("--source", "nowhere.mp4"), 4, "does not exist"),

@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import pytest
 
 from aae_detect.app import demo_model_path
 from aae_detect.log_lines import log_lines
+from aae_detect.source_options import VIEW_NAMES, view_options
 
 GRAY = np.full((64, 96, 3), 127, np.uint8)
 
@@ -77,6 +79,8 @@ def test_a_broken_picture_among_good_ones(tiny_model: Path, parts: Path, tmp_pat
     [
         ([], 2, "no source"),
         (["--demo", "--camera", "0"], 2, "leave --camera out"),
+        (["--demo", "--rotate", "90", "--pixel-format", "MJPG"], 2, "leave --pixel-format and --rotate out"),
+        (["--source", "demo:", "--model", "MODEL", "--product", "lid"], 2, "add --site FILE"),
         (["--camera", "0", "--source", "x"], 2, "both name a source"),
         (["--source", "demo:"], 2, "aae-train"),
         (["--demo", "--model", "nothing.onnx"], 5, "no model file nothing.onnx"),
@@ -157,10 +161,24 @@ def test_the_environment_sets_options_and_options_win_over_it(parts: Path, tiny_
     assert run(env=configured).returncode == 0
     named = run("--source", parts / "2.png", "--threshold", -1, env=configured)
     assert named.returncode == 3 and "2.png" in named.stderr
-    demo = run("--demo", "--max-frames", 2, env=environment)
+    demo = run("--demo", "--max-frames", 2, env={**environment, "AAE_DETECT_ROTATE": "90", "AAE_DETECT_SIZE": "8x8"})
     assert "demo camera" in demo.stderr
     wrong = run(env={**environment, "AAE_DETECT_THRESHOLD": "high"})
     assert wrong.returncode == 2 and "'--threshold'" in wrong.stderr
+
+
+def test_the_environment_names_sources_one_on_a_line(parts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Folders have spaces in their names, and pipelines consist of them."""
+    spaced, events = parts.rename(tmp_path / "my parts"), tmp_path / "events.jsonl"
+    named = f"{spaced / '1.png'}\n\n  demo:160x120?frames=2\n"
+    done = run("--model", tiny_model, "--no-window", "--jsonl", events, env={"AAE_DETECT_SOURCE": named})
+    assert done.returncode in (0, 3), done.stderr
+    assert {event["source"] for event in lines(events)} == {str(spaced / "1.png"), "demo camera (seed 0)"}
+
+
+def test_the_demo_refuses_all_that_is_said_of_a_cameras_picture() -> None:
+    command = view_options(click.Command("look"))
+    assert {parameter.name for parameter in command.params} == set(VIEW_NAMES)
 
 
 def test_what_is_said_is_for_people_for_programs_or_for_the_journal(
@@ -179,3 +197,11 @@ def test_what_is_said_is_for_people_for_programs_or_for_the_journal(
     for text in ("warning: dark", "error: gone", "line 1: back"):
         log_lines("text")(text)
     assert capfd.readouterr().err == "<4>warning: dark\n<3>error: gone\n<6>line 1: back\n"
+    monkeypatch.setattr(sys, "stderr", None)  # as Python has it where it was closed
+    log_lines("text")("nobody hears this")
+
+
+def test_figures_are_lines_for_programs_too(parts: Path, tiny_model: Path) -> None:
+    arguments = ("--source", parts, "--model", tiny_model, "--no-window", "--stats", "--log", "json")
+    messages = [json.loads(line)["message"] for line in run(*arguments).stderr.splitlines()]
+    assert any("judged/s" in message for message in messages)

@@ -73,6 +73,36 @@ def test_a_configured_camera_is_waited_for_lost_and_found_again(tiny_model: Path
     assert {event["source"] for event in frames} == {"line 1", "line 2"}
 
 
+def test_beside_a_camera_no_frame_of_a_file_is_lost_and_what_the_camera_refuses_is_told(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    plug, log = tmp_path / "plug", tmp_path / "e.jsonl"
+    plug.write_text("here 320x240 @50")
+    config = tmp_path / "line.toml"
+    config.write_text(
+        f'[defaults]\nmodel = "{tiny_model}"\nthreshold = -1\n'
+        f'[[source]]\nname = "line 1"\nsource = "fake:{plug}"\ngain = 3\n'
+        '[[source]]\nname = "film"\nsource = "demo:640x480?frames=30"\n'
+    )
+    command = [*COMMAND, "--config", config, "--no-window", "--jsonl", log]
+    command += ["--save-ng", tmp_path / "ng", "--save-video", tmp_path / "o.avi"]
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        until = time.monotonic() + 60
+        while len({e["source"] for e in _whole(log) if e.get("frame") == 29 or e["source"] == "line 1"}) < 2:
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == 3, said
+    assert said.count("warning: line 1: asked for gain 3, the camera is at 0") == 1
+    assert len(list((tmp_path / "ng" / "film").glob("*overlay*"))) == 30
+    film, line = cv2.VideoCapture(str(tmp_path / "o-film.avi")), cv2.VideoCapture(str(tmp_path / "o-line-1.avi"))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 30
+    assert line.get(cv2.CAP_PROP_FPS) == 50, "the camera's own, which is known once it is there"
+    film.release()
+    line.release()
+
+
 def test_a_camera_that_is_not_there_ends_it_unless_it_is_waited_for(tiny_model: Path, tmp_path: Path) -> None:
     command = [*COMMAND, "--source", f"fake:{tmp_path / 'plug'}", "--model", str(tiny_model), "--no-window"]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)

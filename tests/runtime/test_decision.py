@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -105,6 +106,16 @@ def test_small_regions_do_not_count() -> None:
     assert told == ["NG", "OK"], "a small one is small, also while NG"
 
 
+def test_a_small_one_is_small_between_the_thresholds_too() -> None:
+    """A speck that lasts must not keep a line standing that a large defect has stopped."""
+    decider, large = Decider(Rules(least_area_px=40, hysteresis=0.1)), judged(1, 1.9)
+    assert large.detection is not None
+    large.detection.model_map[4:10, 4:10] = 1.9
+    assert [d.verdict.value for d in decider.take(judged(0, 5, area_cells=6))] == ["NG"]
+    assert decider.take(large) == [], "a large one keeps it NG down to 1.8"
+    assert [d.verdict.value for d in decider.take(judged(2, 1.9, area_cells=1))] == ["OK"]
+
+
 def test_a_part_is_judged_once_when_it_has_gone() -> None:
     decider = Decider(Rules(per="part", ng_frames=2))
     found: list[Decision] = []
@@ -143,10 +154,10 @@ def test_the_empty_place_follows_the_light_and_noise_is_no_part() -> None:
 
 
 def test_a_trigger_asks_for_so_many_frames() -> None:
-    trigger = LineTrigger()
-    trigger.put("A7")
-    trigger.put("")
-    decider, now = Decider(Rules(per="trigger", ng_frames=2, of_frames=3), trigger), time.monotonic_ns()
+    trigger, now = LineTrigger(), time.monotonic_ns()
+    trigger.put("A7", now * 1e-9)
+    trigger.put("", now * 1e-9 + 0.025)
+    decider = Decider(Rules(per="trigger", ng_frames=2, of_frames=3), trigger)
     scores = [3, 3, 1, 1, 1, 3, 3, 3, 3]
     found = [d for n, score in enumerate(scores) for d in decider.take(judged(n, score, since_ns=now))]
     assert [(d.part, d.verdict.value, d.first_frame, d.last_frame) for d in found] == [
@@ -169,7 +180,6 @@ EVERYTHING = """
 per = "trigger"
 ng_frames = 2
 of_frames = 3
-hysteresis = 0.1
 least_area_px = 30
 cooldown_s = 0.5
 unknown = "pass"
@@ -189,7 +199,7 @@ def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
     path = tmp_path / "decide.toml"
     path.write_text(EVERYTHING)
     commands = (Command(("reject", "{source}"), ("NG", "UNKNOWN"), 2.0),)
-    numbers = (2, 3, 0.1, 30, 0.5, "pass", 0.05, 90.0, 1.0)
+    numbers = (2, 3, 0.0, 30, 0.5, "pass", 0.05, 90.0, 1.0)
     assert read_rules(path) == Rules("trigger", *numbers, "line1/part", None, commands)
     path.write_text("")
     assert read_rules(path) == Rules()
@@ -204,8 +214,9 @@ def test_the_documents_file_of_rules_can_be_used_as_it_stands(tmp_path: Path) ->
         path.write_text(text)
         rules = read_rules(path)
         assert (rules.per, rules.ng_frames, rules.of_frames, rules.commands[0].on) == ("frame", 2, 3, ("NG",))
+        assert rules.hysteresis == 0.1
         # What is commented out can be used as well: the light barrier or the topic, and a rule for parts.
-        without_topic = re.sub("^# mqtt_topic.*", "", text, flags=re.MULTILINE)
+        without_topic = re.sub("^(# mqtt_topic|hysteresis).*", "", text, flags=re.MULTILINE)
         path.write_text(re.sub("^# ", "", without_topic, flags=re.MULTILINE).replace('"frame"', '"trigger"', 1))
         rules = read_rules(path)
         assert rules.gpio_trigger is not None and rules.gpio_trigger.offset == 27
@@ -220,6 +231,8 @@ def test_the_documents_file_of_rules_can_be_used_as_it_stands(tmp_path: Path) ->
         ("[decide]\nng_frames = 1.5", 2, "ng_frames: 1.5; expected a whole number"),
         ("[decide]\nhysteresis = nan", 2, "hysteresis: nan"),
         ("[decide]\nhysteresis = true", 2, "hysteresis: True; expected a number"),
+        ("[decide]\nper = 'trigger'\nhysteresis = 0.1", 3, 'hysteresis: 0.1; expected with per = "frame" only'),
+        ("[decide]\nper = 'part'\nof_frames = 3", 3, 'of_frames: 3; not expected with per = "part"'),
         ("[decide]\nlongest_s = -1", 2, "longest_s: -1.0; expected 0 to 86400"),
         ("[decide]\ncooldown = 3", 2, "cooldown: unknown in decide"),
         ("[deside]\nper = 'frame'", 1, "deside is not expected"),
@@ -268,18 +281,68 @@ def test_programs_that_fail_hang_or_are_not_there_are_told_and_hold_nothing_up()
     output = CommandOutput(
         (
             Command((sys.executable, "-c", "import sys; sys.exit('no air')"), ("NG",)),
-            Command((sys.executable, "-c", "import time; time.sleep(60)"), ("NG",), timeout_s=1.5),
+            Command((sys.executable, "-c", "import time; time.sleep(60)"), ("NG",), timeout_s=3),
             Command(("/no/such/program",), ("NG",)),
         ),
         said.append,
     )
     start = time.monotonic()
     output.tell(decision())
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 2.5
     output.close()
     assert "ended with code 1: no air" in said[0]
-    assert "did not end within 1.5 s" in said[1]
+    assert "did not end within 3 s" in said[1]
     assert "/no/such/program cannot be run: No such file" in said[2]
+
+
+def test_what_a_program_started_ends_with_it_and_what_it_says_need_not_be_text(tmp_path: Path) -> None:
+    said: list[str] = []
+    log, free = tmp_path / "log", "import os; os.write(2, b'\\xe4 no air'); raise SystemExit(2)"
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
+    commands = (
+        Command(("sh", "-c", f'{sys.executable} -c "{child}" > {log} & wait'), ("NG",), timeout_s=4),
+        Command((sys.executable, "-c", free), ("NG",), timeout_s=60),
+    )
+    output = CommandOutput(commands, said.append)
+    output.tell(decision())
+    until = time.monotonic() + 30
+    while len(said) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    output.close()
+    assert "did not end within 4 s" in said[0]
+    assert said[1].endswith("ended with code 2: \ufffd no air")
+
+    def runs() -> bool:
+        stat = Path("/proc", log.read_text().strip(), "stat")
+        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+    while runs() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not runs()
+
+
+def test_the_end_waits_for_no_hanging_program_and_says_what_was_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aae_detect.decision.commands._CLOSE_S", 0.2)
+    said, log = list[str](), tmp_path / "log"
+    hanging = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w')); time.sleep(300)"
+    output = CommandOutput((Command((sys.executable, "-c", hanging, str(log)), ("NG",), timeout_s=300),), said.append)
+    output.tell(decision())
+    until = time.monotonic() + 30
+    while not (log.exists() and log.read_text().endswith("\n")) and time.monotonic() < until:
+        time.sleep(0.05)
+    for _ in range(100):
+        output.tell(decision())
+    assert said == [], "there is room for a hundred"
+    start = time.monotonic()
+    output.close()
+    assert time.monotonic() - start < 30
+    assert output.dropped == 100
+    assert "still runs 0.2 s after the end" in said[0] and "100 decisions that wait behind it are not told" in said[0]
+    os.kill(int(log.read_text()), signal.SIGKILL)
+    output._thread.join(30)
+    assert not output._thread.is_alive() and len(said) == 2, "none of them was run after all"
 
 
 def test_too_many_decisions_are_dropped_counted_and_said() -> None:

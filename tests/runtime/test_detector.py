@@ -72,6 +72,16 @@ def test_a_batch_of_mixed_sizes_answers_like_single_frames(detector: Detector) -
     assert detector.batch([]) == []
 
 
+def test_a_batch_may_be_an_array_and_is_no_single_picture(detector: Detector) -> None:
+    frames = [white_cell(), GRAY]
+    assert [d.score for d in detector.batch(np.stack(frames))] == [8.0, 0.0]
+    assert [d.score for d in detector.batch(np.stack(frames)[:, :, :, 0])] == [8.0, 0.0]
+    assert detector.batch(np.empty((0, 64, 64, 3), np.uint8)) == []
+    for single in (GRAY, GRAY[:, :, 0], GRAY[:, :, :1]):
+        with pytest.raises(FrameError, match="is a single picture, expected several"):
+            detector.batch(single)
+
+
 def test_one_bad_frame_refuses_the_batch(detector: Detector) -> None:
     with pytest.raises(FrameError, match="NoneType"):
         detector.batch([GRAY, None])
@@ -82,6 +92,7 @@ def test_detections_own_their_arrays(detector: Detector) -> None:
     detection = detector(frame)
     kept_map, kept_drawing = detection.model_map.copy(), detection.reconstruction_bgr.copy()
     frame[:] = 0
+    assert (detection.input_bgr == white_cell()).all()
     detector(np.zeros((64, 64, 3), np.uint8))
     assert (detection.model_map == kept_map).all()
     assert (detection.reconstruction_bgr == kept_drawing).all()

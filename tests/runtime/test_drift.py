@@ -85,6 +85,43 @@ def test_accepted_parts_lie_lower_than_all_good_ones_and_that_is_no_drift(target
     assert news == [None] * 6
 
 
+def show_parts(
+    watching: DriftWatch, rng: np.random.Generator, seconds: range, shift: float = 0.0
+) -> list[tuple[int, Drift]]:
+    """A part per second before a camera of 30 frames per second; returns in which second what was told."""
+    found = []
+    for number in seconds:
+        scores = rng.normal(shift) + 0.3 * rng.normal(size=30)
+        for step, score in enumerate(scores.tolist()):
+            news = watching.take(score, USUAL, "line", NOON, number * 10**9 + step * 33_333_333)
+            found += [] if news is None else [(number, news)]
+    return found
+
+
+def test_frames_that_come_faster_than_those_of_the_calibration_are_no_drift() -> None:
+    """Calibrated by a frame per second, of a part each; twenty minutes of good parts after that."""
+    for seed in range(4):
+        rng = np.random.default_rng([seed, 8])
+        scores = rng.normal(size=300) + 0.3 * rng.normal(size=300)
+        good = GoodScores.from_scores(np.sort(scores).tolist())
+        assert good is not None
+        watching = DriftWatch(good, REFERENCE, 300, interval_s=1.0)
+        assert show_parts(watching, rng, range(1200)) == []
+    (told_at, jump), *_ = show_parts(watching, rng, range(1200, 1800), shift=1.5)
+    assert jump.advice == "retrain" and 1230 < told_at < 1500, "as soon as by a frame per second"
+
+
+def test_frames_that_tremble_about_the_calibration_s_rate_all_count() -> None:
+    rng = np.random.default_rng(9)
+    scores, jump = rng.normal(size=300), rng.normal(1.5, 1, 3000).tolist()
+    good = GoodScores.from_scores(np.sort(scores).tolist())
+    assert good is not None
+    noted, all_of_them = DriftWatch(good, REFERENCE, 300, interval_s=0.1), watch(scores)
+    times_ns = (np.arange(3000) * 10**8 + rng.integers(-2 * 10**7, 2 * 10**7, 3000) + 10**9).tolist()
+    told = [noted.take(s, USUAL, "line", NOON, t) is not None for s, t in zip(jump, times_ns, strict=True)]
+    assert told.index(True) == first_news(all_of_them, np.array(jump))[0]
+
+
 def test_a_jump_is_told_soon_and_its_end_too() -> None:
     rng = np.random.default_rng(1)
     watching = watch(rng.normal(size=300))

@@ -1,6 +1,7 @@
 """Lines of events: added or written anew, whole after a power cut, and lost one by one where a disk is full."""
 
 import json
+import math
 import os
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from aae_detect import ConfigError
 from aae_detect.detection import Detection, Latency, Verdict
 from aae_detect.drawer import Drawer
 from aae_detect.event_lines import EventLines
+from aae_detect.events import frame_event
 from aae_detect.frames import Frame
 from aae_detect.geometry import place
 from aae_detect.judged import Judged
@@ -23,6 +25,7 @@ from aae_detect.outputs import EventOutput, NgOutput
 FULL = Path("/dev/full")
 DETECT = [sys.executable, "-m", "aae_detect", "--no-window", "--max-frames", "5"]
 ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+BUFFERED = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONUNBUFFERED"}
 
 needs_full = pytest.mark.skipif(
     not FULL.exists() or not stat.S_ISCHR(FULL.stat().st_mode), reason="needs /dev/full (Linux)"
@@ -111,6 +114,19 @@ def test_an_inspection_outlives_a_full_disk(tiny_model: Path, where: str, source
     assert "the last 5 lines are missing" in done.stderr
 
 
+@needs_full
+@pytest.mark.parametrize("more", [[], ["--log", "json"]])
+def test_a_standard_error_on_a_full_disk_costs_what_would_be_said(
+    tiny_model: Path, tmp_path: Path, more: list[str]
+) -> None:
+    events = tmp_path / "events.jsonl"
+    command = [*DETECT, "--source", "demo:160x120@60?live=1", "--model", str(tiny_model), "--threshold", "-1"]
+    command += ["--jsonl", str(events), "--stats", *more]
+    with FULL.open("w") as full:
+        done = subprocess.run(command, stderr=full, env=BUFFERED, timeout=60)
+    assert (done.returncode, len(numbers(events))) == (3, 5)
+
+
 @pytest.mark.parametrize(("source", "count"), [("demo:160x120@60?live=1", 10), ("demo:160x120", 5)])
 def test_cameras_add_to_the_file_over_restarts(tiny_model: Path, tmp_path: Path, source: str, count: int) -> None:
     events = tmp_path / "events.jsonl"
@@ -136,6 +152,21 @@ def test_a_wrong_place_is_a_mistake(tmp_path: Path) -> None:
         EventLines(str(tmp_path / "no" / "such"))
 
 
+def test_a_map_without_bounds_makes_a_line_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    endless = np.full((8, 8), np.inf, np.float32)
+    small = np.zeros((32, 32, 3), np.uint8)
+    placement = place((48, 64), (32, 32), "stretch")
+    detection = Detection(math.inf, 0.5, Verdict.NG, endless, small, small, placement, Latency(1, 2, 3))
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), 1, datetime.now(UTC), "list")
+    lines = EventLines(str(path))
+    lines.write(frame_event(frame, detection, 1.0))
+    lines.close()
+    event = json.loads(path.read_text())
+    assert event["score"] is None
+    assert {region["peak"] for region in event["regions"]} == {None}
+
+
 def test_the_first_ng_picture_that_cannot_be_saved_is_told_at_once(tmp_path: Path) -> None:
     said: list[str] = []
     output = NgOutput(tmp_path / "ng", Drawer(), said.append)
@@ -146,9 +177,11 @@ def test_the_first_ng_picture_that_cannot_be_saved_is_told_at_once(tmp_path: Pat
     detection = Detection(1.0, 0.5, Verdict.NG, np.zeros((8, 8), np.float32), small, small, placement, Latency(1, 2, 3))
     frame = Frame(picture, 1, datetime.now(UTC), "list")
     for _ in range(3):
-        output.take(Judged(frame, picture, detection, "", None, 1.0, {}))
+        output.take(ng := Judged(frame, picture, detection, "", None, 1.0, {}))
         assert len(said) == 1 and "1 frame could not be saved" in said[0]
     output.close()
     assert len(said) == 2 and "3 frames could not be saved" in said[1]
     output.close()
     assert len(said) == 2
+    assert output.wants(ng)
+    assert not output.wants(judged(2))

@@ -101,14 +101,15 @@ def test_frames_that_the_source_itself_left_out_are_counted_too():
 
 def test_a_slow_reader_sees_fresh_frames_of_a_live_camera():
     feed = LiveFeed(DemoCamera(size_hw=(120, 160), fps=100, live=True), threading.Condition())
-    indexes = []
+    indexes, ages_s = [], []
     for _ in range(6):
         wait_for(feed)
         taken = feed.take()
         indexes.append(taken.index)
-        assert (time.monotonic_ns() - taken.read_ns) / 1e9 < 0.2
+        ages_s.append((time.monotonic_ns() - taken.read_ns) / 1e9)
         time.sleep(0.08)
     feed.close()
+    assert min(ages_s[3:]) < 0.2, "a feed that queued would give them at 0.21, 0.28 and 0.35 s"
     assert indexes == sorted(set(indexes))
     assert feed.dropped == indexes[-1] - indexes[0] - 5
     assert feed.dropped >= 20
@@ -154,7 +155,7 @@ def test_close_ends_though_the_camera_hangs_and_the_device_is_not_released_under
     feed = start(source)
     started = time.monotonic()
     feed.close()
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 10
     assert (feed.ready, feed.ended) == (False, True)
     assert source.closed_by == []
     source.steps.release()

@@ -1,5 +1,6 @@
 """Whose turn it is, where one camera is judged more seldom than it gives frames."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,53 +68,53 @@ def frame(name: str, number: int) -> Frame:
     return Frame(PIXELS, number, datetime.now(UTC), name)
 
 
-def judge_beside(most_fps: float | None, seconds: float) -> list[Summary]:
-    """Run a camera of 100 frames per second, judged so often at most, beside one that gives a frame once its last one
-    was judged: what holds that one up shows in how many frames it gets through.
+def judge_beside(most_fps: float, count: int) -> list[Summary]:
+    """Run a camera that always has a frame, judged so often at most, beside one that gives so many frames, each once
+    its last one was judged: what holds that one up shows in how long it takes.
     """
-    until_s = time.monotonic() + seconds
-    was_judged = threading.Semaphore(1)
+    steady_judged, eager_judged, ended = threading.Semaphore(0), threading.Semaphore(1), threading.Event()
 
     def steady() -> Iterator[Frame]:
-        number = 0
-        while time.monotonic() < until_s:
+        for number in itertools.count():
             yield frame("steady", number)
-            number += 1
-            time.sleep(0.01)
+            if ended.is_set():
+                return
+            steady_judged.acquire(timeout=0.01)  # 100 per second, and one at once where none waits any more
 
     def eager() -> Iterator[Frame]:
-        number = 0
-        while time.monotonic() < until_s:
-            assert was_judged.acquire(timeout=10), "a frame was never judged"
+        for number in range(count):
+            assert eager_judged.acquire(timeout=10), "a frame was never judged"
             yield frame("eager", number)
-            number += 1
+        ended.set()
 
-    streams = [stream("steady", steady(), Hear(), most_fps), stream("eager", eager(), Hear(was_judged.release))]
+    outputs = Hear(steady_judged.release), Hear(eager_judged.release)
+    streams = [stream("steady", steady(), outputs[0], most_fps), stream("eager", eager(), outputs[1])]
     return run_loop(streams, threading.Event())
 
 
 def test_a_camera_that_is_judged_seldom_holds_up_no_other() -> None:
-    usual = judge_beside(None, seconds=1.0)[1].frames
-    seldom, eager = judge_beside(2.0, seconds=1.0)
-    # Were the eager one kept waiting while the other is not due, it would get through a fortieth; the margin is for a
-    # machine that has more to do in one of the two seconds.
-    assert eager.frames > usual / 4, (eager.frames, usual)
-    assert eager.dropped == 0
-    assert 1 <= seldom.frames <= 4
+    start = time.monotonic()
+    seldom, eager = judge_beside(2.0, count=100)
+    took_s = time.monotonic() - start
+    assert took_s < 5, "kept waiting while the other is not due, each would take 0.1 s"
+    assert (eager.frames, eager.dropped) == (100, 0)
+    assert 1 <= seldom.frames <= 2 * took_s + 2
 
 
 def test_nothing_is_done_while_what_waits_is_not_due() -> None:
-    rounds = []
+    rounds, was_judged = [], threading.Semaphore(0)
 
-    def two() -> Iterator[Frame]:
-        yield frame("two", 0)
-        time.sleep(0.05)
-        yield frame("two", 1)
-        time.sleep(2.0)  # with the second one not yet due for most of it
+    def three() -> Iterator[Frame]:
+        for number in range(2):
+            yield frame("three", number)
+            assert was_judged.acquire(timeout=10)
+        yield frame("three", 2)
+        time.sleep(2.0)  # with the third one not yet due for much of it
 
-    (summary,) = run_loop([stream("two", two(), Hear(), 1.0)], threading.Event(), alive=lambda: rounds.append(1))
-    assert summary.frames == 2
-    assert 10 < len(rounds) < 60, "about ten looks a second, and no more"
+    streams = [stream("three", three(), Hear(was_judged.release), 1.0)]
+    (summary,) = run_loop(streams, threading.Event(), alive=lambda: rounds.append(1))
+    assert summary.frames == 3
+    assert 5 <= len(rounds) < 60, "about ten looks a second, and no more"
 
 
 @pytest.mark.parametrize("waiting", [False, True])

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aae_detect import ConfigError, Detector, FrameError, Verdict, annotate
@@ -128,6 +128,7 @@ def test_files_that_are_missing_large_or_no_pictures_are_refused(tmp_path: Path)
 coordinates = st.floats(-40000, 40000, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=6), max_size=3))
 def test_any_polygons_near_the_frame_can_be_drawn(polygons: list[list[tuple[float, float]]]) -> None:
     try:

@@ -3,9 +3,11 @@ import datetime
 import numpy as np
 import pytest
 
+from aae_detect._opencv import cv2
 from aae_detect.errors import ConfigError, SourceError
 from aae_detect.frame_view import FrameView, ViewedSource
 from aae_detect.frames import Frame, Signal
+from aae_detect.source_settings import SourceSettings, open_with
 
 # 0 1 2
 # 3 4 5
@@ -38,6 +40,28 @@ def test_turned_mirrored_and_cut_in_this_order(view, expected):
 def test_a_crop_that_reaches_out_of_the_picture_says_how_large_it_is():
     with pytest.raises(SourceError, match=r"crop 1,0,3,1 reaches out of its pictures of 3x2"):
         seen(FrameView(crop_xywh=(1, 0, 3, 1)))
+
+
+def test_a_small_picture_among_files_is_a_frame_with_a_problem(tmp_path):
+    for name, side in (("1", 8), ("2", 4), ("3", 8)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((side, side), 9, np.uint8))
+    source = open_with(SourceSettings(str(tmp_path), view=FrameView(crop_xywh=(1, 1, 6, 6))))
+    assert source.read().image.shape == (6, 6)
+    second = source.read()
+    assert second.image is None
+    assert (second.index, second.source) == (1, str(tmp_path / "2.png"))
+    assert second.problem.startswith("wrong size: ") and "of 4x4" in second.problem
+    assert source.read().image.shape == (6, 6)
+    assert source.read() is None
+
+
+def test_a_camera_whose_pictures_are_too_small_fails(tmp_path):
+    plug = tmp_path / "plug"
+    plug.write_text("here 320x240")
+    camera = open_with(SourceSettings(f"fake:{plug}", view=FrameView(crop_xywh=(0, 0, 321, 1))))
+    with pytest.raises(SourceError, match="of 320x240"):
+        camera.read()
+    camera.close()
 
 
 @pytest.mark.parametrize("wrong", [{"rotate_deg": 45}, {"flip": "sideways"}, {"crop_xywh": (0, 0, 0, 1)}])

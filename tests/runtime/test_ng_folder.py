@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -7,10 +9,12 @@ import pytest
 
 from aae_detect._opencv import cv2
 from aae_detect.detection import Detection, Latency, Verdict
+from aae_detect.drawer import Drawer
 from aae_detect.errors import ConfigError
 from aae_detect.frames import Frame
 from aae_detect.geometry import place
 from aae_detect.ng_folder import NgFolder
+from aae_detect.outputs import NgOutput
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -98,6 +102,24 @@ def test_full_disk_is_refused_at_the_start_and_counted_later(tmp_path: Path) -> 
     assert "File too large" in folder.problem
     assert names(tmp_path) == []
     assert folder.save(frame(3), IMAGE, DETECTION, IMAGE) is not None
+
+
+@pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_in_trouble_is_said_at_the_start_and_the_line_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(trouble, os.strerror(trouble))
+
+    said: list[str] = []
+    with monkeypatch.context() as patched:  # a test that is not root can fill no disk
+        patched.setattr(Path, "mkdir", fail)
+        output = NgOutput(tmp_path / "ng", Drawer(), said.append)
+    words = f"{tmp_path / 'ng'}: pictures cannot be saved there ({os.strerror(trouble)}); make room"
+    assert said == [f"warning: {words}; verdicts go on"]
+    assert output._folder.save(frame(1), IMAGE, DETECTION, None) is not None, "there is room again"
+    output.close()
+    assert len(said) == 1
 
 
 def test_folder_that_vanishes_is_counted(tmp_path: Path) -> None:

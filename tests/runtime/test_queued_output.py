@@ -65,6 +65,24 @@ def test_a_slow_output_holds_nobody_up_and_its_misses_are_counted():
     assert slow.threads == {"Slow"}
 
 
+def test_what_nobody_wants_takes_no_room_and_is_not_missed():
+    class Odd(Slow):
+        def wants(self, judged):
+            return judged.event["frame"] % 2 == 1
+
+    odd = Odd()
+    queued = QueuedOutput(odd, room=2)
+    for index in range(6):
+        assert queued.take(judged(index))
+        if index == 1:
+            settle(lambda: not queued._waiting)  # it is in the output's hands
+    assert queued.dropped == 0
+    odd.let.release(100)
+    queued.close()
+    assert [item.event["frame"] for item in odd.taken] == [1, 3, 5]
+    assert all(item.image_bgr is not None for item in odd.taken)
+
+
 def test_a_long_queue_keeps_no_pictures():
     slow = Slow()
     queued = QueuedOutput(slow, room=100, pictures=False)

@@ -1,11 +1,13 @@
 """A new model without a stop."""
 
+import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +17,14 @@ import numpy as np
 import pytest
 
 from aae_detect import DemoCamera, Detector, ModelError
-from aae_detect.app import demo_model_path
+from aae_detect.app import demo_model_path, run
 from aae_detect.frame_checks import FrameChecks
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frame_statistics import measure_frame
 from aae_detect.graph_run import make_run
 from aae_detect.loop import Stream, Successor
 from aae_detect.reload import reload_models, reload_on_sighup
+from aae_detect.run_settings import Settings
 from aae_detect.site_file import SiteEntry, SiteFile, write_site
 from aae_detect.site_places import fit_places
 from aae_detect.source_settings import SourceSettings
@@ -78,6 +81,39 @@ def test_a_new_model_is_taken_on_sighup_and_a_bad_one_is_not(tiny_model: Path, t
     assert {threshold for n, threshold in frames if n < when} == {2.0}
     assert {threshold for n, threshold in frames if n > when} == {loaded["threshold"]}
     assert "the model stays" in said and "new model, NG above" in said
+
+
+def test_a_model_is_let_go_once_another_one_is_taken(tiny_model: Path, tmp_path: Path) -> None:
+    """Two at a time do not fit everywhere."""
+    model, log, left = tmp_path / "detector.onnx", tmp_path / "events.jsonl", list[int]()
+    shutil.copy(demo_model_path(), model)
+    streams = (StreamSettings(SourceSettings("demo:160x120@30?live=1"), model=model),)
+
+    def reload() -> None:
+        try:
+            until = time.monotonic() + 40
+            for wanted in ("frame", "model"):
+                while not any(event["type"] == wanted for event in events(log)):
+                    assert time.monotonic() < until
+                    time.sleep(0.05)
+                if wanted == "frame":
+                    shutil.copy(tiny_model, model)
+                    os.kill(os.getpid(), signal.SIGHUP)
+            judged = len(events(log))
+            while len(events(log)) < judged + 3:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            gc.collect()
+            left.append(sum(isinstance(each, Detector) and each.threshold != 2.0 for each in gc.get_objects()))
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = sum(isinstance(each, Detector) and each.threshold != 2.0 for each in gc.get_objects())
+    reloading = threading.Thread(target=reload)
+    reloading.start()
+    assert run(Settings(streams, provider="cpu", threads=1, window=False, jsonl=str(log))) in (0, 1, 3)
+    reloading.join()
+    assert left == [before]
 
 
 def test_triggers_are_heard_after_a_new_model_too(tiny_model: Path, tmp_path: Path) -> None:

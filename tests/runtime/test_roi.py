@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aae_detect.frame_mask import Polygons, read_polygons
-from aae_detect.roi.edit_window import press
+from aae_detect.roi.edit_window import click, press
 from aae_detect.roi.sketch import Sketch
 
 ROI = [sys.executable, "-m", "aae_detect.roi.cli"]
@@ -80,6 +80,15 @@ def test_a_sketch_grows_and_takes_back() -> None:
     press(sketch, 8)
     assert (sketch.look, len(sketch.points)) == ([], 3)
     assert sketch.draw(np.zeros((160, 200, 3), np.uint8)).any()
+
+
+def test_a_click_is_meant_where_it_is_on_a_picture_of_another_size() -> None:
+    sketch = Sketch((1920, 1080))
+    for x, y in ((639, 359), (0, 0), (1279, 719)):
+        click(sketch, cv2.EVENT_LBUTTONDOWN, x, y, (1280, 720))
+    assert np.allclose(sketch.points, [(959.25, 539.25), (0.75, 0.75), (1919.25, 1079.25)])
+    click(sketch, cv2.EVENT_RBUTTONDOWN, 0, 0, (1280, 720))
+    assert len(sketch.look) == 1
 
 
 def test_a_mask_is_drawn_with_the_mouse(xvfb_display: str, tmp_path: Path) -> None:

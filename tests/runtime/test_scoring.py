@@ -47,6 +47,16 @@ def test_a_spot_becomes_one_region_in_the_right_place() -> None:
     assert inside.all()
 
 
+def test_an_outline_runs_through_the_pixels_that_it_surrounds() -> None:
+    """A map, an input and a frame of the same size: what is above the threshold is known pixel by pixel."""
+    same = place((16, 16), (16, 16), "stretch")
+    (single,) = find_regions(spot_map(5, 7), 2.0, same)
+    assert (single.x, single.y, single.width, single.height) == (7, 5, 1, 1)
+    assert single.contour_xy.tolist() == [[7, 5]]
+    (square,) = find_regions(sum(spot_map(row, column) for row in (3, 4) for column in (8, 9)), 2.0, same)
+    assert sorted(square.contour_xy.tolist()) == [[8, 3], [8, 4], [9, 3], [9, 4]]
+
+
 def test_regions_are_sorted_by_peak_and_neighbouring_cells_are_one() -> None:
     values = spot_map(2, 2, 3.0) + spot_map(12, 12, 9.0) + spot_map(2, 3, 4.0)
     regions = find_regions(values, 2.0, place((64, 64), (64, 64), "stretch"))
@@ -87,6 +97,8 @@ def test_every_ng_map_has_a_region_and_every_region_lies_in_the_frame(
     for region in regions:
         assert 0 <= region.x < region.x + region.width <= frame_hw[1]
         assert 0 <= region.y < region.y + region.height <= frame_hw[0]
+        assert (region.contour_xy >= (region.x, region.y)).all()
+        assert (region.contour_xy < (region.x + region.width, region.y + region.height)).all()
 
 
 def test_the_map_in_frame_coordinates_interpolates_between_cell_centres() -> None:

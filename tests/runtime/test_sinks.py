@@ -164,7 +164,7 @@ def test_what_a_server_does_not_take_comes_again_and_what_it_refuses_is_left_out
         f"{store.folder} until they can be sent"
     )
     assert f"warning: {name} refuses event {keys[2]}: 422 no such thing; it is left out" in said
-    assert f"{name}: events arrive again" in said
+    wait_for(lambda: f"{name}: events arrive again" in said)
 
 
 def test_a_server_that_is_away_gets_all_of_it_later_and_after_a_restart(

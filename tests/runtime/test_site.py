@@ -1,6 +1,7 @@
 """Site files: what is usual in front of one camera, written, read, and used."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from aae_detect import ConfigError, Detector, Verdict, read_site_entry
 from aae_detect.calibrate.fit import fit_site
 from aae_detect.calibrate.noise import estimate_noise
+from aae_detect.calibrate.site_update import update_site
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frame_statistics import measure_frame
 from aae_detect.site_file import MAX_BYTES, SiteEntry, SiteFile, read_site, write_site
@@ -121,6 +123,19 @@ def test_a_site_file_is_written_and_read(detector: Detector, tmp_path: Path) -> 
     assert newer.entries[-1].threshold == 7.0
 
 
+def test_a_site_file_from_before_intervals_were_noted_is_read(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    write_site(path, SiteFile((make_entry(detector, frame_interval_s=0.5),)))
+    assert read_site_entry(path, "camera 0").frame_interval_s == 0.5
+    data = json.loads(path.read_text())
+    del data["entries"][0]["frame_interval_s"]
+    path.write_text(json.dumps(data))
+    assert read_site_entry(path, "camera 0").frame_interval_s == 0
+    path.write_text(path.read_text().replace('"noise_gray"', '"frame_interval_s": Infinity, "noise_gray"'))
+    with pytest.raises(ConfigError, match="frame_interval_s is inf; expected 0 or more"):
+        read_site_entry(path, "camera 0")
+
+
 def test_what_a_site_file_lacks_is_named(detector: Detector, tmp_path: Path) -> None:
     path = tmp_path / "site.json"
     write_site(path, SiteFile((make_entry(detector, product="lid"),)))
@@ -128,6 +143,27 @@ def test_what_a_site_file_lacks_is_named(detector: Detector, tmp_path: Path) -> 
         read_site_entry(path, "camera 0")
     with pytest.raises(ConfigError, match="nothing for camera 3; calibrate it with `aae-calibrate`"):
         read_site_entry(path, "camera 3")
+
+
+def test_two_calibrations_into_one_file_keep_both(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    cameras = [f"camera {number}" for number in range(16)]
+    with ThreadPoolExecutor(len(cameras)) as at_once:
+        list(at_once.map(lambda camera: update_site(path, [make_entry(detector, camera)]), cameras))
+    assert {entry.camera for entry in read_site(path).entries} == set(cameras)
+    update_site(path, [make_entry(detector, "camera 3", threshold=9.0)])
+    assert read_site_entry(path, "camera 3").threshold == 9.0
+    assert [p.name for p in tmp_path.iterdir()] == ["site.json"]
+
+
+def test_a_site_file_that_nobody_would_read_is_not_written(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    write_site(path, SiteFile((make_entry(detector),)))
+    before = path.read_bytes()
+    large = make_entry(detector, "camera 1", places="A" * MAX_BYTES)
+    with pytest.raises(ConfigError, match=r"with 2 entries, more than the 16777216 .* another --out"):
+        write_site(path, SiteFile((make_entry(detector), large)))
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aae_detect._opencv import cv2
-from aae_detect.camera_source import CameraOptions, CameraSource
+from aae_detect.camera_source import CameraOptions, CameraSource, has_gstreamer
 from aae_detect.demo import DemoCamera, read_counter
 from aae_detect.errors import SourceError
 from aae_detect.frames import FrameSource
@@ -259,10 +259,47 @@ def test_the_demo_camera_is_set_up_in_words():
         ("http://host/video?user=a&pwd=secret&fps=5", "http://host/video?user=a&pwd=***&fps=5"),
         ("http://host/video?access_token=secret#top", "http://host/video?access_token=***#top"),
         ("folder/with:colon@sign", "folder/with:colon@sign"),
+        ("http://host/proxy?from=rtsp://user:secret@cam/1", "http://host/proxy?from=rtsp://user:***@cam/1"),
+        ("gst:rtspsrc location=rtsp://me:secret@h/1 ! appsink", "gst:rtspsrc location=rtsp://me:***@h/1 ! appsink"),
+        (
+            'gst:rtspsrc location="rtsp://a:secret@h" ! x. souphttpsrc location=http://b:secret@h/v ! appsink',
+            'gst:rtspsrc location="rtsp://a:***@h" ! x. souphttpsrc location=http://b:***@h/v ! appsink',
+        ),
+        ("gst:src user-id=me user-pw=secret ! appsink", "gst:src user-id=me user-pw=*** ! appsink"),
+        ('gst:src password = "my \\"secret" ! appsink', "gst:src password = *** ! appsink"),
+        ("gst:src passphrase='my secret' ! appsink", "gst:src passphrase=*** ! appsink"),
     ],
 )
 def test_no_password_is_ever_shown(address, shown):
     assert mask_password(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("rtsp-tcp://user:secret@host/1", "unknown kind of address"),
+        (" rtsp://user:secret@host/1", "does not exist"),
+        ("r_tsp://user:secret*@host/1", "finds nothing"),
+        pytest.param(
+            "gst:rtspsrc location=rtsp://user:secret@host/1 user-pw=secret ! appsink",
+            "has no GStreamer",
+            marks=pytest.mark.skipif(has_gstreamer(), reason="this OpenCV has GStreamer"),
+        ),
+    ],
+)
+def test_no_error_shows_a_password(source, hint):
+    with pytest.raises(SourceError, match=hint) as failure:
+        open_source(source)
+    assert "secret" not in str(failure.value)
+
+
+def test_a_camera_that_keeps_its_pixel_format_says_which_in_letters(tmp_path):
+    plug = tmp_path / "plug"
+    plug.write_text("here 320x240")
+    for asked, notes in (("RGB3", ("asked for pixel format RGB3, the camera is at BGR3",)), ("BGR3", ())):
+        camera = CameraSource(f"fake:{plug}", CameraOptions(pixel_format=asked))
+        camera.close()
+        assert camera.notes == notes
 
 
 @pytest.fixture(scope="module")
@@ -346,11 +383,12 @@ def test_a_stream_that_hangs_is_given_up_after_its_timeout(camera_server):
 
 def test_a_stream_that_is_not_there_is_told_at_once_and_without_its_password(camera_server, capfd):
     host = f"127.0.0.1:{camera_server.server_address[1]}"
-    with pytest.raises(SourceError, match="does not answer or is no video") as failure:
-        open_source(f"http://me:secret@{host}/nothing")
-    assert f"http://me:***@{host}/nothing" in str(failure.value)
-    out, err = capfd.readouterr()
-    assert "secret" not in str(failure.value) + out + err
+    for password in ("secret", "[secret"):
+        with pytest.raises(SourceError, match="does not answer or is no video") as failure:
+            open_source(f"http://me:{password}@{host}/nothing")
+        assert f"http://me:***@{host}/nothing" in str(failure.value)
+        out, err = capfd.readouterr()
+        assert "secret" not in str(failure.value) + out + err
 
 
 def test_a_video_file_on_a_server_is_a_video_file(camera_server, frames, tmp_path):

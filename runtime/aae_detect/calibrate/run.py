@@ -15,6 +15,7 @@ import click
 
 from aae_detect.calibrate.collect import Collected, collect
 from aae_detect.calibrate.fit import fit_site
+from aae_detect.calibrate.site_update import update_site
 from aae_detect.camera.opening import connect, open_asked
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, SourceError
@@ -24,7 +25,7 @@ from aae_detect.frame_reference import fit_reference
 from aae_detect.frames import FrameSource
 from aae_detect.session import AUTO
 from aae_detect.signature import OwnerKey
-from aae_detect.site_file import SiteEntry, SiteFile, read_site, write_site
+from aae_detect.site_file import SiteEntry, SiteFile, read_site
 from aae_detect.site_places import SitePlaces
 from aae_detect.source_settings import SourceSettings
 from aae_detect.stop_signals import stop_on_signals
@@ -76,6 +77,7 @@ def _run(settings: Settings, site: SiteFile, store: EventStore | None) -> int:
     owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
     models = Models(settings.provider, settings.threads, settings.provider_options, None, _say, owner)
     events: list[dict[str, Any]] = []
+    entries: list[SiteEntry] = []
     stop = threading.Event()
     with stop_on_signals(stop):
         for stream in settings.streams:
@@ -85,7 +87,8 @@ def _run(settings: Settings, site: SiteFile, store: EventStore | None) -> int:
             held = {known.title: known.threshold for known in site.entries}
             events.append(calibration_event(entry, settings.out, held.get(entry.title, models.of(stream).threshold)))
             site = site.with_entry(entry)
-    write_site(settings.out, site)
+            entries.append(entry)
+    update_site(settings.out, entries)
     click.echo(f"written to {settings.out}; use it with `aae-detect ... --site {settings.out}`")
     if store is not None:
         for event in events:
@@ -101,12 +104,12 @@ def _calibrate(
 ) -> SiteEntry | None:
     """Calibrate one source; None where that was broken off."""
     asked = stream.source
-    source = open_asked(asked)  # opens while the model loads
+    source = open_asked(asked, _say)  # opens while the model loads
     try:
         detector = models.of(stream)
         if stream.mask is not None:
             detector = detector.with_mask(read_mask(stream.mask))
-        connect(source, _say)
+        connect(source)
     except BaseException:
         source.close()
         raise
@@ -130,6 +133,7 @@ def _calibrate(
         noise_gray=round(seen.noise_gray, 3),
         frames=fit_reference(seen.statistics, seen.sizes_hw, seen.longest_repeat_s if source.live else 0.0),
         mask_sha256=detector.mask.sha256 if detector.mask is not None else "",
+        frame_interval_s=round(seen.frame_interval_s, 6) if source.live else 0.0,
     )
     for line in _report(entry, threshold, places, seen, detector.threshold):
         click.echo(line)

@@ -9,34 +9,34 @@ from aae_detect.frames import FrameSource
 from aae_detect.source_settings import SourceSettings, open_with
 
 
-def open_asked(settings: SourceSettings) -> FrameSource:
+def open_asked(settings: SourceSettings, say: Callable[[str], None]) -> FrameSource:
     """Open a source; a camera opens while the caller goes on, and `connect` waits for it.
+
+    Args:
+        settings: What to look at.
+        say: Told what a camera does not take of what it is asked for, see `WatchedCamera`.
 
     Raises:
         SourceError: a file cannot be opened.
         ConfigError: a secret is missing.
     """
-    return WatchedCamera(settings) if settings.live else open_with(settings)
+    return WatchedCamera(settings, say) if settings.live else open_with(settings)
 
 
-def connect(source: FrameSource, say: Callable[[str], None], wait: bool = False) -> None:
-    """See that a camera is there, and say what it did not take of what it was asked for.
+def connect(source: FrameSource, wait: bool = False) -> None:
+    """See that a camera is there.
 
     Args:
         source: From `open_asked`; closed where it is not there.
-        say: Told of it.
         wait: Whether a camera that is not there yet is waited for, by whoever reads.
 
     Raises:
         SourceError: it is not there, and not waited for.
     """
-    if not isinstance(source, WatchedCamera):
+    if wait or not isinstance(source, WatchedCamera):
         return
-    if not wait:
-        try:
-            source.connect()
-        except BaseException:
-            source.close()
-            raise
-    for note in source.notes:
-        say(f"warning: {source.name}: {note}")
+    try:
+        source.connect()
+    except BaseException:
+        source.close()
+        raise

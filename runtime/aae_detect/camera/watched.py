@@ -6,6 +6,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,13 +40,19 @@ class WatchedCamera(FrameSource):
     live = True
     close_wakes_read = True
 
-    def __init__(self, settings: SourceSettings) -> None:
-        """Start to open the camera; `connect` waits for it, and so does the first `read`."""
+    def __init__(self, settings: SourceSettings, say: Callable[[str], None] = lambda text: None) -> None:
+        """Start to open the camera; `connect` waits for it, and so does the first `read`.
+
+        Args:
+            settings: Which one, and what it is asked for.
+            say: Told what it does not take of that, whenever it opens and this has changed, and each new reason why it
+                stays lost; by whoever connects or reads.
+        """
         self.name = settings.shown_name
         self.fps = settings.camera.fps or 0.0
         self.notes: tuple[str, ...] = ()
         """What the camera was asked for and did not take; known once it is open."""
-        self._settings = settings
+        self._settings, self._say = settings, say
         self._process: CaptureProcess | None = _start(settings)
         self._process.begin()
         self._begun_at: float | None = time.monotonic()
@@ -55,12 +62,15 @@ class WatchedCamera(FrameSource):
         self._first_index = 0
         """What the capture process's own count begins at; each process counts from 0."""
         self._lost_at: float | None = None
+        self._reasons: set[str] = set()
+        """Why the camera is lost, as far as that was told."""
         self._kept: Frame | None = None
         """Given after the return that it came with."""
         self._losses = 0
         """Losses and failed tries since the camera was steady."""
         self._wake, self._wake_write = os.pipe()
         self._closed = threading.Event()
+        self._closing = threading.Lock()
         self._reading = threading.Lock()
 
     def connect(self) -> None:
@@ -89,9 +99,10 @@ class WatchedCamera(FrameSource):
 
     def close(self) -> None:
         """Have a `read` that waits return None, and end the capture process; takes a second at most."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
+        with self._closing:
+            if self._closed.is_set():
+                return
+            self._closed.set()
         os.write(self._wake_write, b"x")
         with self._reading:
             self._end_process()
@@ -135,9 +146,14 @@ class WatchedCamera(FrameSource):
                 raise _SilentError(f"{self.name} does not open within {waited_s:.0f} s")
             return
         self._open_at = time.monotonic()
-        self._open_s = min(max(1.0 + 2 * (self._open_at - begun_at), _OPEN_S[0]), _OPEN_S[1])
+        # Of the answer's own time: whoever asks may have loaded a model before.
+        took_s = answer["opened_ns"] * 1e-9 - begun_at
+        self._open_s = min(max(1.0 + 2 * took_s, _OPEN_S[0]), _OPEN_S[1])
         self.fps = answer["fps"] or self.fps
-        self.notes = tuple(answer["notes"])
+        told, self.notes = self.notes, tuple(answer["notes"])
+        for note in self.notes:
+            if note not in told:
+                self._say(f"warning: {self.name}: {note}")
 
     def _patience_s(self, first: bool) -> float | None:
         """How long the next frame may take; the first after opening may have to wait for a key frame."""
@@ -145,21 +161,29 @@ class WatchedCamera(FrameSource):
         return max(usual, self._open_s) if first and usual is not None else usual
 
     def _lose(self, reason: str, patience_s: float = PATIENCE_S) -> Signal | None:
-        """Give a camera up; tells of it once, however many tries to open it fail."""
+        """Give a camera up; a signal tells of it once, however many tries to open it fail, and a line of other reasons.
+
+        Who counts outages, or answers for the line, needs no more; whoever looks for the cause does.
+        """
         self._end_process(patience_s)
         with suppress(SourceError):  # tried again when it is needed
             self._process = _start(self._settings)  # starts up while the pause lasts
         self._begun_at = self._open_at = None
         self._losses += 1
         self._first_index = self._next_index
+        known, now = reason in self._reasons, datetime.now(UTC).astimezone()
+        self._reasons.add(reason)
         if self._lost_at is not None:
+            if not known:
+                self._say(f"{now:%H:%M:%S} {self.name}: still no signal, {reason}")
             return None
         self._lost_at = time.monotonic()
-        return Signal(True, reason, datetime.now(UTC).astimezone(), self.name)
+        return Signal(True, reason, now, self.name)
 
     def _return(self) -> Signal:
         assert self._lost_at is not None  # asked before
         outage_s, self._lost_at = time.monotonic() - self._lost_at, None
+        self._reasons.clear()
         return Signal(False, "", datetime.now(UTC).astimezone(), self.name, outage_s)
 
     def _begin_again(self) -> float | None:

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 from aae_detect.camera.patience import have_opencv_wait
@@ -110,7 +111,8 @@ def main() -> None:
 def _capture(settings: SourceSettings, answers: Answers, closing: threading.Event) -> None:
     source = open_with(have_opencv_wait(settings))
     try:
-        answers.tell(opened=source.name, fps=source.fps, notes=getattr(source, "notes", ()))
+        notes = getattr(source, "notes", ())
+        answers.tell(opened=source.name, opened_ns=time.monotonic_ns(), fps=source.fps, notes=notes)
         while not closing.is_set() and isinstance(frame := source.read(), Frame):
             answers.put(frame)
     finally:

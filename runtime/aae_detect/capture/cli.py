@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError
 from aae_detect.source_options import camera_options, read_streams, source_options
+
+_MOST_FPS = 2.0
+"""Pictures per second that are looked at where neither an option nor the file says it."""
 
 _EPILOG = """\b
 Examples:
@@ -47,17 +51,19 @@ def main(
 
     Let good parts pass, as different as they come, and no defective ones. While it runs a line says how bright and how
     sharp the picture is, and what to do about it. Pictures that show the same as one that was kept are left out; they
-    are kept as the camera gave them, in PNG, and no file is ever overwritten. Without --most-fps at most two a second
-    are looked at.
+    are kept as the camera gave them, in PNG, and no file is ever overwritten. Unless --most-fps or the file says
+    otherwise, at most two a second are looked at.
     """
     with cli_errors():
         from aae_detect.capture.run import run
 
-        of_camera["most_fps"] = of_camera["most_fps"] or 2.0
         streams = read_streams(camera, sources, config, False, of_camera)
         if len(streams) > 1:
             raise ConfigError(f"{len(streams)} sources are given; take pictures of one after the other")
-        sys.exit(run(streams[0], out, count, keep_alike))
+        asked = streams[0].source
+        if asked.most_fps is None:
+            asked = replace(asked, most_fps=_MOST_FPS)
+        sys.exit(run(replace(streams[0], source=asked), out, count, keep_alike))
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ def run(stream: StreamSettings, out: Path, count: int, keep_alike: bool) -> int:
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be made: {error.strerror}") from error
     asked = stream.source
-    source = open_asked(asked)
-    connect(source, _say)
+    source = open_asked(asked, _say)
+    connect(source)
     changed, stop = threading.Condition(), threading.Event()
     feed: Feed = LiveFeed(source, changed) if source.live else FileFeed(source)
     tally = _Tally()
@@ -73,7 +73,7 @@ def _take(
     changed: threading.Condition,
     stop: threading.Event,
 ) -> None:
-    hints, asked = Hints(), stream.source
+    hints, asked, live = Hints(), stream.source, stream.source.live
     next_index, due_s, line_s = 0, 0.0, 0.0
     while not stop.is_set() and tally.kept < count and not feed.ended:
         if not feed.ready:
@@ -84,7 +84,7 @@ def _take(
         if isinstance(item, Signal):
             _say(f"{item.source}: {f'no signal, {item.reason}' if item.lost else 'back'}")
         now = time.monotonic()
-        if not isinstance(item, Frame) or item.index < next_index or (asked.live and now < due_s):
+        if not isinstance(item, Frame) or item.index < next_index or (live and now < due_s):
             continue
         next_index = item.index + asked.every
         due_s = now + 1 / asked.most_fps if asked.most_fps else now

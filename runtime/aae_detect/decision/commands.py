@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from aae_detect.decision.decision import Decision
 from aae_detect.decision.rules import Command
@@ -16,6 +19,7 @@ _ROOM = 100
 """Decisions that wait while a program runs; more are counted as dropped, and said."""
 
 _CLOSE_S = 10.0
+"""How long what waits is run for when the end is near."""
 
 
 class CommandOutput(Output):
@@ -26,7 +30,9 @@ class CommandOutput(Output):
     def __init__(self, commands: tuple[Command, ...], say: Callable[[str], None]) -> None:
         """Take what to run, and who is told of what went wrong."""
         self._commands, self._say = commands, say
-        self._waiting: queue.Queue[Decision | None] = queue.Queue(_ROOM)
+        # Room is counted by whoever puts, so that the end can always be put.
+        self._waiting: queue.Queue[Decision | None] = queue.Queue()
+        self._given_up = False
         self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="commands", daemon=True)
         self._thread.start()
@@ -39,39 +45,62 @@ class CommandOutput(Output):
         """Queue what is to be run; other news run nothing."""
         if not isinstance(news, Decision):
             return
-        try:
-            self._waiting.put_nowait(news)
-        except queue.Full:
+        if self._waiting.qsize() < _ROOM:
+            self._waiting.put(news)
+        else:
             self.dropped += 1
             self._say(f"warning: {news.source}: {news.verdict} was not told, as {_ROOM} commands are waiting")
 
     def close(self) -> None:
-        """Run what waits, and end."""
+        """Run what waits, for a while, and end."""
         self._waiting.put(None)
         self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            self._given_up, left = True, max(0, self._waiting.qsize() - 1)  # less the end
+            self.dropped += left
+            self._say(
+                f"warning: a command still runs {_CLOSE_S:g} s after the end, and is left alone; {left} decisions that "
+                "wait behind it are not told. A shorter timeout_s ends it sooner"
+            )
 
     def _work(self) -> None:
         while (decision := self._waiting.get()) is not None:
             for command in self._commands:
-                if not decision.occasions.isdisjoint(command.on):
+                if not decision.occasions.isdisjoint(command.on) and not self._given_up:
                     self._run(command, decision)
 
     def _run(self, command: Command, decision: Decision) -> None:
         arguments = [_filled(text, decision) for text in command.run]
         try:
-            done = subprocess.run(
-                arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=command.timeout_s
+            running = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # with all that it starts it can be ended
             )
-        except subprocess.TimeoutExpired:
-            self._say(f"warning: {arguments[0]} did not end within {command.timeout_s:g} s, and was ended")
         except OSError as error:
             self._say(f"warning: {arguments[0]} cannot be run: {error.strerror}")
+            return
         except ValueError as error:  # a NUL in what a trigger said
             self._say(f"warning: {arguments[0]} cannot be run: {error}")
-        else:
-            if done.returncode:
-                words = (done.stderr.strip().splitlines() or [""])[-1]
-                self._say(f"warning: {arguments[0]} ended with code {done.returncode}{words and f': {words}'}")
+            return
+        with running:
+            try:
+                _, said = running.communicate(timeout=command.timeout_s)
+            except subprocess.TimeoutExpired:
+                with suppress(OSError):  # it may just have ended, or be another user's, by sudo
+                    if os.name == "posix":
+                        os.killpg(running.pid, signal.SIGKILL)
+                    else:
+                        running.kill()
+                self._say(f"warning: {arguments[0]} did not end within {command.timeout_s:g} s, and was ended")
+                return
+        if running.returncode:
+            words = (said.strip().splitlines() or [""])[-1]
+            self._say(f"warning: {arguments[0]} ended with code {running.returncode}{words and f': {words}'}")
 
 
 def _filled(text: str, decision: Decision) -> str:

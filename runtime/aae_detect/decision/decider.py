@@ -9,22 +9,15 @@ import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from aae_detect.decision.decision import Decision
-from aae_detect.decision.line_trigger import Triggered
+from aae_detect.decision.line_trigger import LineTrigger, Triggered
 from aae_detect.decision.part_finder import PartFinder
 from aae_detect.decision.rules import Rules
 from aae_detect.decision.tally import SeenFrame, Tally
 from aae_detect.detection import Verdict
 from aae_detect.judged import Judged
-
-
-class Trigger(Protocol):
-    """Something outside that says when a part is there."""
-
-    def poll(self, latest_s: float = math.inf) -> Triggered | None:
-        """Take the oldest thing that was said at `latest_s` or before; None where there is none."""
+from aae_detect.scoring import find_regions, judge
 
 
 class Decider:
@@ -33,7 +26,7 @@ class Decider:
     def __init__(
         self,
         rules: Rules,
-        trigger: Trigger | None = None,
+        trigger: LineTrigger | None = None,
         source: str = "",
         live: bool = True,
         say: Callable[[str], None] = lambda text: None,
@@ -48,7 +41,8 @@ class Decider:
                 a trigger cannot wait too long for them, and no part stay too long.
             say: Told why a part is decided on that has not gone.
         """
-        self._rules, self._trigger, self._source, self._live, self._say = rules, trigger, source, live, say
+        self._rules, self._source, self._live, self._say = rules, source, live, say
+        self._trigger = trigger or LineTrigger()  # where nobody triggers
         self._recent: deque[SeenFrame] = deque(maxlen=rules.of_frames)
         self._state: Verdict | None = None
         self._finder = PartFinder(rules.part_share) if rules.per == "part" else None
@@ -102,13 +96,16 @@ class Decider:
         detection = judged.detection
         if detection is None:
             return Verdict.UNKNOWN
-        if self._state is Verdict.NG and detection.verdict is Verdict.OK:
-            lower = detection.threshold - self._rules.hysteresis * abs(detection.threshold)
-            return Verdict.NG if detection.score > lower else Verdict.OK
-        if detection.verdict is Verdict.NG and self._rules.least_area_px:
-            large = any(region.area_px >= self._rules.least_area_px for region in detection.regions)
-            return Verdict.NG if large else Verdict.OK
-        return detection.verdict
+        threshold, verdict = detection.threshold, detection.verdict
+        lowered = self._state is Verdict.NG and self._rules.hysteresis > 0
+        if lowered:
+            threshold -= self._rules.hysteresis * abs(threshold)
+            verdict = judge(detection.score, threshold)
+        if verdict is Verdict.NG and self._rules.least_area_px:
+            # By the threshold that made it NG: a speck must not keep the line standing because it is faint.
+            found = find_regions(detection.model_map, threshold, detection.placement) if lowered else detection.regions
+            return Verdict.NG if any(each.area_px >= self._rules.least_area_px for each in found) else Verdict.OK
+        return verdict
 
     def _by_frames(self, seen: SeenFrame, at_s: float) -> list[Decision]:
         """Tell when the state changes; NG lasts for a while."""
@@ -182,10 +179,17 @@ class Decider:
         return [self._decide(tally, Verdict.NG if enough else Verdict.UNKNOWN)]
 
     def _by_trigger(self, seen: SeenFrame, at_s: float) -> list[Decision]:
-        """Tell when so many frames have come after a trigger, or have not come in time."""
+        """Tell when so many frames have come after a trigger, or cannot come any more.
+
+        A camera's frame belongs to the part that was triggered last before: given to an older one that still waits, one
+        lost frame would give every later part the frames of the next.
+        """
         found = self._overdue(at_s)
-        if self._open is None:
-            self._begin(at_s, at_s if self._live else math.inf)  # a camera's frame from before the part shows another
+        latest_s = at_s if self._live else math.inf
+        while (self._live or self._open is None) and (triggered := self._trigger.poll(latest_s)):
+            if self._open is not None:
+                found.append(self._end())
+            self._begin(triggered, at_s)
         if self._open is not None:
             self._open.add(seen)
             if self._open.frames == self._rules.of_frames:
@@ -198,18 +202,15 @@ class Decider:
         found = []
         if self._open is not None and self._open.begun_at_s < latest_s:
             found.append(self._end())
-        while self._live and self._open is None and self._begin(now_s, latest_s):
+        while self._live and self._open is None and (triggered := self._trigger.poll(latest_s)):
+            self._begin(triggered, now_s)
             found.append(self._end())
         return found
 
-    def _begin(self, now_s: float, latest_s: float) -> bool:
-        """Open the next part that was triggered at `latest_s` or before; a file's begins now. Says whether one was."""
-        triggered = None if self._trigger is None else self._trigger.poll(latest_s)
-        if triggered is None:
-            return False
+    def _begin(self, triggered: Triggered, now_s: float) -> None:
+        """Open a part; a file's begins now, as its trigger may have waited for long."""
         self._parts += 1
         self._open = Tally(triggered.at_s if self._live else now_s, triggered.line or str(self._parts))
-        return True
 
     def _end(self) -> Decision:
         """Decide on the part that is open; frames that have not come are UNKNOWN."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _CONSUMER = "aae-detect"
 _LOOK_S = 0.2
 _CLOSE_S = 5.0
+"""How much later than planned the last pulse may be when the end is near."""
 
 
 class GpioOutput(Output):
@@ -72,11 +73,16 @@ class GpioOutput(Output):
             self._changed.notify()
 
     def close(self) -> None:
-        """Do what is planned, for a few seconds, and let go of the lines."""
+        """Give the pulses that are planned, however late they are due, and let go of the lines.
+
+        A part that was decided on may be on its way to the ejector.
+        """
         with self._changed:
-            self._closing, self._last_s = True, time.monotonic() + _CLOSE_S
+            now = time.monotonic()
+            planned_s = max((at_s for at_s, _, number, _ in self._due if self._lines[number].pulse_s), default=now)
+            self._closing, self._last_s = True, max(now, planned_s) + _CLOSE_S
             self._changed.notify()
-        self._thread.join(2 * _CLOSE_S)
+        self._thread.join(self._last_s - now + _CLOSE_S)
 
     def _plan(self, at_s: float, number: int, on: bool) -> None:
         heapq.heappush(self._due, (at_s, next(self._order), number, on))
@@ -129,8 +135,8 @@ class GpioTrigger(LineTrigger):
             ConfigError: the line cannot be had.
             InstallError: the package gpiod is missing.
         """
-        super().__init__()
-        self._line, self._say = line, say
+        super().__init__(say=say)
+        self._line = line
         self._request = request_input(line)
         self._thread = threading.Thread(target=self._listen, name="gpio trigger", daemon=True)
         self._thread.start()

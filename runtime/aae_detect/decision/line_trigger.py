@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 _CHUNK = 65536
 _ROOM = 1000
-"""Lines that wait; more than this no camera can serve, and the oldest go."""
+"""Lines that wait for a camera; more than this none can serve, and the oldest go."""
+
+_ROOM_OF_FILE = 100_000
+"""Lines that wait for the pictures of a file, one for each: of more, the last do not count, or all would shift."""
 
 _LONGEST = 4096
 """Characters kept of a line that does not end; no part has such a name."""
@@ -35,21 +38,42 @@ class Triggered:
 class LineTrigger:
     """What one source has not seen yet."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[Triggered] = deque(maxlen=_ROOM)
+    def __init__(self, live: bool = True, say: Callable[[str], None] = lambda text: None) -> None:
+        """Take whether lines wait for a camera or for a file's pictures, and who is told, once, of those that are lost.
+
+        It is told again if that happens after all that waited was taken.
+        """
+        self._live, self._say = live, say
+        self._waiting: deque[Triggered] = deque()
+        self._told = False
         self._lock = threading.Lock()
 
     def put(self, line: str, at_s: float | None = None) -> None:
         """Add a line, and when it was said, seconds on the clock of `time.monotonic`; None: now."""
+        room = _ROOM if self._live else _ROOM_OF_FILE
         with self._lock:
-            self._waiting.append(Triggered(line, time.monotonic() if at_s is None else at_s))
+            full = len(self._waiting) >= room
+            if full and self._live:
+                self._waiting.popleft()
+            if self._live or not full:
+                self._waiting.append(Triggered(line, time.monotonic() if at_s is None else at_s))
+            tell, self._told = full and not self._told, full or self._told
+        if tell and self._live:
+            self._say(f"warning: {room} triggers wait for frames; the oldest are dropped, and get no answer")
+        elif tell:
+            self._say(
+                f"warning: {room} lines wait for pictures; those that come now trigger nothing. Write them more "
+                "slowly, or split the pictures"
+            )
 
     def poll(self, latest_s: float = math.inf) -> Triggered | None:
         """Take the oldest line that was said at `latest_s` or before; None where there is none."""
         with self._lock:
             if not self._waiting or self._waiting[0].at_s > latest_s:
                 return None
-            return self._waiting.popleft()
+            found = self._waiting.popleft()
+            self._told = self._told and bool(self._waiting)
+            return found
 
 
 class TriggerLines:
@@ -61,9 +85,9 @@ class TriggerLines:
         self._triggers: list[LineTrigger] = []
         self._thread: threading.Thread | None = None
 
-    def subscribe(self) -> LineTrigger:
-        """Return a trigger; reading starts with the first one."""
-        trigger = LineTrigger()
+    def subscribe(self, live: bool = True) -> LineTrigger:
+        """Return a trigger for a camera or a file; reading starts with the first one."""
+        trigger = LineTrigger(live, self._say)
         self._triggers.append(trigger)
         if self._thread is None:
             # A daemon: a read of standard input cannot be broken off.

@@ -4,8 +4,8 @@
 per = "frame"              # or "part": found by what changes in the picture; or "trigger": a line on standard input,
 # mqtt_topic = "line1/part"  # or a message on this topic, by the broker of --sinks
 ng_frames = 2              # NG as soon as so many ...
-of_frames = 3              # ... of the last so many frames are NG; of a part, or after a trigger, of its frames
-hysteresis = 0.1           # while NG, a frame counts as NG down to a tenth below the threshold
+of_frames = 3              # ... of the last so many frames are NG, or of those after a trigger; not of a part's
+hysteresis = 0.1           # of frames: while NG, one counts as NG down to a tenth below the threshold
 least_area_px = 30         # smaller regions do not make a frame NG, frame pixels
 cooldown_s = 0.5           # of frames: NG lasts for so long after the last one that was
 unknown = "stop"           # what frames do that say nothing: "stop" the line, or let it "pass"
@@ -51,6 +51,8 @@ Unknown = Literal["stop", "pass"]
 OCCASIONS = ("OK", "NG", "UNKNOWN", "stop", "pass")
 
 _MOST_FRAMES = 10_000
+_NOT_OF_PART = 'not expected with per = "part", as all frames of a part count; leave it out'
+_OF_FRAME = 'expected with per = "frame" only, as parts have no state before; leave it out'
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Rules:
     ng_frames: int = 1
     of_frames: int = 1
     hysteresis: float = 0.0
-    """Share of the threshold, 0 to below 1."""
+    """Share of the threshold, 0 to below 1, where frames are decided on."""
 
     least_area_px: int = 0
     """Area of a region, frame pixels."""
@@ -159,7 +161,9 @@ class Rules:
             ("unknown", self.unknown in get_args(Unknown), "expected stop or pass"),
             ("ng_frames", 1 <= self.ng_frames <= self.of_frames or self.per == "part", "expected 1 to of_frames"),
             ("of_frames", 1 <= self.of_frames <= _MOST_FRAMES, f"expected 1 to {_MOST_FRAMES}"),
+            ("of_frames", self.of_frames == 1 or self.per != "part", _NOT_OF_PART),
             ("hysteresis", 0 <= self.hysteresis < 1, "expected 0 to below 1"),
+            ("hysteresis", not self.hysteresis or self.per == "frame", _OF_FRAME),
             ("least_area_px", self.least_area_px >= 0, "expected 0 or more"),
             ("cooldown_s", 0 <= self.cooldown_s <= 86400, "expected 0 to 86400"),
             ("part_share", 0 < self.part_share < 1, "expected above 0, below 1"),

@@ -101,14 +101,16 @@ def _read_frame(source: str, of_camera: dict[str, Any]) -> NDArray[np.uint8]:
     from aae_detect.source_settings import open_with
 
     (stream,) = read_streams(None, [source], None, False, of_camera)
-    opened = open_with(stream.source)
+    opened, problem = open_with(stream.source), ""
     try:
         while (item := opened.read()) is not None:
-            if isinstance(item, Frame) and item.image is not None:
-                return to_bgr8(item.image, stream.source.camera.bits)
+            if isinstance(item, Frame):
+                if item.image is not None:
+                    return to_bgr8(item.image, stream.source.camera.bits)
+                problem = item.problem
     finally:
         opened.close()
-    raise SourceError(f"{stream.source.shown_name} gave no frame; is it connected?")
+    raise SourceError(problem or f"{stream.source.shown_name} gave no frame; is it connected?")
 
 
 def _begin(mask: Path, frame: str | None, picture: NDArray[np.uint8] | None) -> Sketch:

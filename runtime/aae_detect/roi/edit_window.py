@@ -39,7 +39,7 @@ def edit(sketch: Sketch, frame_bgr: NDArray[np.uint8], title: str) -> bool:
     share = min(1.0, _FIRST_HW[0] / height, _FIRST_HW[1] / width)
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     cv2.resizeWindow(title, round(width * share), round(height * share))
-    cv2.setMouseCallback(title, lambda event, x, y, *_: _click(sketch, event, x, y))
+    cv2.setMouseCallback(title, lambda event, x, y, *_: click(sketch, event, x, y, (width, height)))
     try:
         while True:
             cv2.imshow(title, sketch.draw(frame_bgr))
@@ -65,9 +65,14 @@ def press(sketch: Sketch, key: int) -> None:
         sketch.undo()
 
 
-def _click(sketch: Sketch, event: int, x: int, y: int) -> None:
-    """Points come in pixels of the picture, whatever the size of the window; their middle is meant."""
+def click(sketch: Sketch, event: int, x: int, y: int, picture_wh: tuple[int, int]) -> None:
+    """Do what a mouse button says to the sketch.
+
+    Points come in pixels of the picture, whatever the size of the window; their middle is meant. The mask may have been
+    drawn on a picture of another size.
+    """
     if event == cv2.EVENT_LBUTTONDOWN:
-        sketch.add(x + 0.5, y + 0.5)
+        (width, height), (frame_width, frame_height) = picture_wh, sketch.frame_wh
+        sketch.add((x + 0.5) * frame_width / width, (y + 0.5) * frame_height / height)
     elif event == cv2.EVENT_RBUTTONDOWN:
         sketch.close()

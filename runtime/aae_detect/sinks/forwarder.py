@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from aae_detect.errors import ConfigError
 from aae_detect.sinks.sink import Sink
 from aae_detect.store.cursor import Cursor
+from aae_detect.store.database import StoreDiskError
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.stored_event import DamagedEventError, StoredEvent
 
@@ -16,6 +18,9 @@ _BATCH = 50
 _LOOK_S = 1.0
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Between tries that fail; the last one for ever."""
+
+_OPEN_AGAIN_S = 60.0
+"""Between tries to open the store beside whoever writes it."""
 
 _CLOSE_S = 5.0
 """How long the last events may take; what has not arrived then is sent by the next run."""
@@ -30,8 +35,10 @@ class Forwarder:
     def __init__(self, store: EventStore, sink: Sink, say: Callable[[str], None]) -> None:
         """Begin where the last run ended, or with what comes now for a sink that is new.
 
+        Where the disk of the store is full, read-only or damaged, or another process holds it, that is said and tried
+        again: a line starts all the same.
+
         Raises:
-            StoreDiskError: the disk of the store is full, read-only or damaged.
             ConfigError: the store cannot be opened for another reason.
         """
         self.name = sink.name
@@ -39,12 +46,11 @@ class Forwarder:
         """Events that have not arrived, as far as known."""
 
         self._store, self._sink, self._say = store, sink, say
-        self._cursor = Cursor(store.folder, sink.name)
+        self._opened, self._is_open = ExitStack(), False
         try:
-            self._reader = EventStore(store.folder, read_only=True)
-        except ConfigError:
-            self._cursor.close()
-            raise
+            self._open()
+        except StoreDiskError as error:
+            say(f"warning: {error}; {sink.name} hears of no event until it works, which is tried every minute")
         self._stop = threading.Event()
         self._until_s = float("inf")
         self._failures = 0
@@ -64,9 +70,28 @@ class Forwarder:
         if self.waiting:
             self._say(f"{self.name}: {self.waiting} events have not arrived; the next run sends them")
 
+    def _open(self) -> None:
+        """Open the store, all of what is needed or nothing."""
+        with ExitStack() as opening:
+            self._cursor = Cursor(self._store.folder, self.name)
+            opening.callback(self._cursor.close)
+            self._reader = opening.enter_context(EventStore(self._store.folder, read_only=True))
+            self._opened = opening.pop_all()
+            self._is_open = True
+
+    def _open_again(self) -> bool:
+        """Open what could not be opened at the start; returns whether it could before the end."""
+        while not self._is_open and not self._stop.wait(_OPEN_AGAIN_S):
+            try:
+                self._open()
+            except ConfigError:  # it was said
+                continue
+            self._say(f"{self.name}: {self._store.folder} can be read again; events are sent")
+        return self._is_open
+
     def _work(self) -> None:
         try:
-            goes_on = True
+            goes_on = self._open_again()
             while goes_on:
                 last = self._stop.is_set()
                 try:
@@ -80,8 +105,7 @@ class Forwarder:
                     self._store.wait(_LOOK_S if goes_on else 0.0)
         finally:
             self._sink.close()
-            self._cursor.close()
-            self._reader.close()
+            self._opened.close()
 
     def _send(self) -> bool:
         """Send a batch; return whether there was one."""

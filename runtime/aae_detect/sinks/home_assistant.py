@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from aae_detect import __version__
-from aae_detect.sinks.mqtt_events import source_topic
 from aae_detect.sinks.mqtt_link import Message
+from aae_detect.sinks.mqtt_names import identifier, source_topic
 
 
 def discovery(prefix: str, topic: str, sources: Sequence[str]) -> list[Message]:
@@ -20,7 +19,7 @@ def discovery(prefix: str, topic: str, sources: Sequence[str]) -> list[Message]:
         topic: What all topics of this device begin with.
         sources: Their names.
     """
-    device_id = _identifier(f"aae-detect {topic}")
+    device_id = identifier(f"aae-detect {topic}")
     device = {
         "identifiers": [device_id],
         "name": topic.rpartition("/")[2],
@@ -32,12 +31,12 @@ def discovery(prefix: str, topic: str, sources: Sequence[str]) -> list[Message]:
     for source in sources:
         state = f"{source_topic(topic, source)}/state"
         for kind, what, fields in _ENTITIES:
-            identifier = f"{device_id}_{_identifier(source)}_{what}"
+            entity_id = f"{device_id}_{identifier(source)}_{what}"
             entity = {
                 **fields,
                 "name": f"{source} {what}",
-                "unique_id": identifier,
-                "object_id": identifier,
+                "unique_id": entity_id,
+                "object_id": entity_id,
                 "state_topic": state,
                 "availability_topic": f"{topic}/status",
                 "device": device,
@@ -45,7 +44,7 @@ def discovery(prefix: str, topic: str, sources: Sequence[str]) -> list[Message]:
             }
             if what == "defect":
                 entity["json_attributes_topic"] = state
-            messages.append((f"{prefix}/{kind}/{identifier}/config", json.dumps(entity).encode()))
+            messages.append((f"{prefix}/{kind}/{entity_id}/config", json.dumps(entity).encode()))
     return messages
 
 
@@ -77,7 +76,3 @@ _ENTITIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
 )
-
-
-def _identifier(text: str) -> str:
-    return re.sub(r"\W+", "_", text.lower()).strip("_")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.news import News
 from aae_detect.sinks.message import event_message
+from aae_detect.sinks.mqtt_names import source_topic
 from aae_detect.store.stored_event import StoredEvent
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ class MqttEvents:
         if stored.event.get("type") in ("start", "stop"):  # of all sources
             return f"{self._link.topic}/events"
         return f"{source_topic(self._link.topic, str(stored.event.get('source', '')))}/events"
-
-
-def source_topic(prefix: str, source: str) -> str:
-    """Return what the topics of a source begin with."""
-    return f"{prefix}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', source).strip('-') or 'source'}"
 
 
 class MqttState(Output):

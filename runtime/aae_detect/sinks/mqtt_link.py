@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 import time
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from aae_detect.errors import InstallError
+from aae_detect.sinks.mqtt_names import client_id
+from aae_detect.sinks.mqtt_refusals import Refusals
 from aae_detect.sinks.settings import MqttSettings
 from aae_detect.sinks.sink import SinkError
 from aae_detect.sinks.tls import tls_context
@@ -74,7 +75,10 @@ class MqttLink:
         self._listeners: dict[str, list[Callable[[str], None]]] = {}
         self._client: Client | None = None
         self._connected = threading.Event()
-        self._refused: dict[int, str] = {}
+        self._refusals = Refusals(self.name, say)
+        self._doubtful = False
+        """Whether the last batch did not arrive as a whole."""
+
         self._lost = threading.Event()
         self._stop = threading.Event()
         self._told = ""
@@ -106,7 +110,7 @@ class MqttLink:
             stop: Once it is set, not for long.
 
         Returns:
-            How many it has confirmed, from the first on; at least one.
+            How many it has confirmed, from the first on; at least one. What it will never take counts, too: it is said.
 
         Raises:
             SinkError: none.
@@ -116,13 +120,22 @@ class MqttLink:
         client = self._client
         if client is None:
             raise SinkError(self.problem)
-        waited = [client.publish(topic, payload, qos=1) for topic, payload in messages]
+        if self._doubtful:  # what stands behind a message that is refused again would be sent again with each try
+            messages = messages[:1]
+        self._doubtful = True
+        waited: list[tuple[str, str, MQTTMessageInfo | None]] = []
+        for topic, payload in messages:
+            too_large = self._refusals.too_large(topic, payload)
+            waited.append((topic, too_large, None if too_large else client.publish(topic, payload, qos=1)))
         until_s = time.monotonic() + _ANSWER_S * (1 + len(messages) / 10)
-        for arrived, info in enumerate(waited):
-            if problem := self._wait(client, info, until_s, stop):
+        for arrived, (topic, too_large, info) in enumerate(waited):
+            if info is None:
+                self._refusals.leave_out(topic, too_large)
+            elif problem := self._wait(client, topic, info, until_s, stop):
                 if arrived:
                     return arrived
                 raise SinkError(problem)
+        self._doubtful = False
         return len(messages)
 
     def close(self) -> None:
@@ -132,7 +145,7 @@ class MqttLink:
         if self._thread.ident is not None:
             self._thread.join(2 * _ANSWER_S)
 
-    def _wait(self, client: Client, info: MQTTMessageInfo, until_s: float, stop: threading.Event) -> str:
+    def _wait(self, client: Client, topic: str, info: MQTTMessageInfo, until_s: float, stop: threading.Event) -> str:
         """Wait for the answer to one message; returns what went wrong."""
         while client is self._client:
             try:
@@ -140,7 +153,7 @@ class MqttLink:
             except (RuntimeError, ValueError):  # it was lost before it was sent
                 return self.problem or "the connection was lost"
             if info.is_published():
-                return self._refused.pop(info.mid, "")
+                return self._refusals.problem_of(topic, info.mid)
             now = time.monotonic()
             if now > until_s or (stop.is_set() and now > until_s - _ANSWER_S):
                 return "the broker does not confirm"
@@ -162,6 +175,8 @@ class MqttLink:
 
     def _connection(self) -> str:
         """Connect, stay so for as long as it goes, and return why it ended."""
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
         client, answered, answers = self._make_client()
         try:
             client.connect(self._host, self._port, keepalive=KEEPALIVE_S)
@@ -171,9 +186,8 @@ class MqttLink:
             if answers and answers[0]:
                 return answers[0]
             self.problem = ""
-            self._refused.clear()
-            for topic in self._listeners:
-                client.subscribe(topic, qos=1)
+            if self._listeners:
+                client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._listeners])
             for topic, payload in (*self.greetings, (f"{self.topic}/status", b"online")):
                 client.publish(topic, payload, qos=1, retain=True)
             self._client = client
@@ -201,7 +215,8 @@ class MqttLink:
         from paho.mqtt.client import Client, MQTTMessage
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id(), protocol=MQTTProtocolVersion.MQTTv5)
+        name = self._settings.client_id or client_id(socket.gethostname(), self.topic)
+        client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
         client.connect_timeout = _ANSWER_S
         if self._user is not None:
             client.username_pw_set(self._user, self._password)
@@ -210,7 +225,8 @@ class MqttLink:
         client.will_set(f"{self.topic}/status", b"offline", qos=1, retain=True)
         answered, answers = threading.Event(), list[str]()
 
-        def connected(_client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        def connected(_client: Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+            self._refusals.connected(getattr(properties, "MaximumPacketSize", None))
             answers.append(f"the broker refuses: {reason}" if reason.is_failure else "")
             answered.set()
 
@@ -220,8 +236,10 @@ class MqttLink:
             self._lost.set()
 
         def published(_client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
-            if reason.is_failure:
-                self._refused[number] = f"the broker refuses a message: {reason}"
+            self._refusals.answered(number, reason)
+
+        def subscribed(_client: Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:
+            self._refusals.subscribed(dict(zip(self._listeners, reasons, strict=False)))
 
         def heard(_client: Client, _data: Any, message: MQTTMessage) -> None:
             if not message.retain:
@@ -230,9 +248,5 @@ class MqttLink:
                     listener(text)
 
         client.on_connect, client.on_disconnect = connected, disconnected
-        client.on_publish, client.on_message = published, heard
+        client.on_publish, client.on_subscribe, client.on_message = published, subscribed, heard
         return client, answered, answers
-
-    def _client_id(self) -> str:
-        own = f"aae-detect-{socket.gethostname()}-{self.topic}"
-        return self._settings.client_id or re.sub(r"[^\w-]+", "-", own)[:60]

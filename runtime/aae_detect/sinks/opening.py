@@ -11,7 +11,6 @@ from aae_detect.judged import Output
 from aae_detect.sinks.forwarder import Forwarder
 from aae_detect.sinks.settings import SinkSettings
 from aae_detect.sinks.sink import Sink
-from aae_detect.store.database import StoreDiskError
 from aae_detect.store.event_store import EventStore
 
 if TYPE_CHECKING:
@@ -62,8 +61,16 @@ class Sinks:
         Raises:
             ConfigError: the store cannot be opened once more.
         """
-        if self.link is not None:
-            if self._settings.mqtt is not None and (prefix := self._settings.mqtt.home_assistant):
+        if self.link is not None and self._settings.mqtt is not None:
+            from aae_detect.sinks.mqtt_names import same_names
+
+            prefix = self._settings.mqtt.home_assistant
+            for one, other in same_names(sources, bool(prefix)):
+                self._say(
+                    f'warning: {self.link.name}: sources "{one}" and "{other}" have the same name there, and are taken '
+                    "for one; call one of them otherwise"
+                )
+            if prefix:
                 from aae_detect.sinks.home_assistant import discovery
 
                 self.link.greetings += discovery(prefix, self.link.topic, sources)
@@ -76,12 +83,7 @@ class Sinks:
             self.metrics.watch(self._forwarders)
 
     def _forward(self, store: EventStore, sink: Sink) -> None:
-        try:
-            forwarder = Forwarder(store, sink, self._say)
-        except StoreDiskError as error:  # a line starts all the same
-            self._say(f"warning: {error}; {sink.name} hears of no event until aae-detect is started again")
-            self._closing.callback(sink.close)
-            return
+        forwarder = Forwarder(store, sink, self._say)
         self._forwarders.append(forwarder)
         self._closing.callback(forwarder.close)
 

@@ -16,7 +16,7 @@ from aae_detect.errors import ConfigError
 from aae_detect.event_types import EVENT_TYPES
 
 if TYPE_CHECKING:
-    from aae_detect.store.stored_event import StoredEvent
+    from aae_detect.store.stored_event import DamagedEventError, StoredEvent
 
 _EPILOG = """\b
 Examples:
@@ -94,6 +94,7 @@ def list_events(
                     since_ms=since_ms,
                     newest_first=True,
                     limit=limit,
+                    damaged=_tell_damaged,
                 )
             )
         for stored in reversed(found):
@@ -160,7 +161,14 @@ def export(
         marked = "good" if good else None
         with EventStore(store, read_only=True) as opened:
             chosen = list(
-                opened.events(types=types, verdicts=verdicts, sources=sources, since_ms=since_ms, mark=marked)
+                opened.events(
+                    types=types,
+                    verdicts=verdicts,
+                    sources=sources,
+                    since_ms=since_ms,
+                    mark=marked,
+                    damaged=_tell_damaged,
+                )
             )
         frames = [(stored.key, stored.pictures["frame"]) for stored in chosen if "frame" in stored.pictures]
         copied = 0
@@ -198,6 +206,10 @@ def prune(store: Path, days: float, most: int, gb: float) -> None:
         with EventStore(store) as opened:
             gone = opened.prune(Retention(days, most, round(gb * 2**30)), orphans=True)
         click.echo(f"{gone} events taken out")
+
+
+def _tell_damaged(error: DamagedEventError) -> None:
+    click.echo(f"warning: {error}; it is left out", err=True)
 
 
 def _one_line(stored: StoredEvent) -> str:

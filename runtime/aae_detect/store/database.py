@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aae_detect.errors import ConfigError
@@ -117,14 +119,26 @@ def _is_read_only(folder: Path) -> bool:
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
     """Go from version to version, each whole or not at all."""
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             # Another process may have done it while this one waited.
             if int(connection.execute("PRAGMA user_version").fetchone()[0]) < number:
                 for statement in statements:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        except BaseException:
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do several statements, all or none of them; nobody else writes in between.
+
+    Raises:
+        sqlite3.Error: it cannot be begun or committed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # after an error of the disk SQLite has rolled back by itself
             connection.execute("ROLLBACK")
-            raise
+        raise

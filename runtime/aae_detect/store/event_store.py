@@ -6,7 +6,8 @@ import json
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from aae_detect.store.database import StoreDiskError, is_full, open_database
 from aae_detect.store.disk_room import DiskRoom
 from aae_detect.store.picture_files import PictureFiles
 from aae_detect.store.pruning import count_old, remove_old, remove_orphans, remove_surplus, shrink_pictures
-from aae_detect.store.stored_event import COLUMNS, StoredEvent, read_event
+from aae_detect.store.stored_event import COLUMNS, DamagedEventError, StoredEvent, read_event
 
 DATABASE, PICTURES, RESERVE = "events.sqlite", "pictures", ".reserve"
 
@@ -92,16 +93,13 @@ class EventStore:
         with self._lock:
             names = self._write_pictures(key, at, pictures or {})
             size = sum(map(len, pictures.values())) if pictures and names else 0
-            self._commit(
-                key,
-                at_ms,
-                str(event["type"]),
-                str(event["source"]),
-                str(event.get("verdict", "")),
-                body,
-                json.dumps(names),
-                size,
-            )
+            kinds = (str(event["type"]), str(event["source"]), str(event.get("verdict", "")))
+            try:
+                self._commit(key, at_ms, *kinds, body, json.dumps(names), size)
+            except ConfigError:
+                with suppress(OSError):  # what no event names is counted nowhere, and would fill the disk
+                    self._pictures.remove(names)
+                raise
         with self._committed:
             self._committed.notify_all()
         return key
@@ -122,6 +120,7 @@ class EventStore:
         mark: str | None = None,
         newest_first: bool = False,
         limit: int = -1,
+        damaged: Callable[[DamagedEventError], None] | None = None,
     ) -> Iterator[StoredEvent]:
         """Go through events.
 
@@ -134,6 +133,10 @@ class EventStore:
             mark: Only those that a person has marked so.
             newest_first: The last committed first.
             limit: At most so many; -1: all.
+            damaged: Told of each that cannot be read, and goes on; None: that is raised.
+
+        Raises:
+            DamagedEventError: one cannot be read.
         """
         wanted, values = ["number > ?"], [after]
         parameters: list[Any] = list(values)
@@ -150,7 +153,12 @@ class EventStore:
         order = "DESC" if newest_first else "ASC"
         statement = f"SELECT {COLUMNS} FROM events WHERE {' AND '.join(wanted)} ORDER BY number {order} LIMIT ?"
         for row in self._database.execute(statement, (*parameters, limit)):
-            yield read_event(self.folder, self._pictures, row)
+            try:
+                yield read_event(self.folder, self._pictures, row)
+            except DamagedEventError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
 
     def count(self, after: int = 0) -> int:
         """Count the events with a higher number."""

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 
+from aae_detect.store.database import transaction
 from aae_detect.store.picture_files import PictureFiles
 
 NO_CLOCK_MS = 1_735_689_600_000
@@ -71,8 +72,10 @@ def shrink_pictures(database: sqlite3.Connection, pictures: PictureFiles, most_b
         total -= size
         too_much.append((number, names))
     for number, names in too_much:
-        database.execute("UPDATE events SET pictures = '{}', picture_bytes = 0 WHERE number = ?", (number,))
-        pictures.remove(_names(names) or {})
+        # Somebody may have marked it by now.
+        still = "UPDATE events SET pictures = '{}', picture_bytes = 0 WHERE number = ? AND mark = ''"
+        if database.execute(still, (number,)).rowcount:
+            pictures.remove(_names(names) or {})
 
 
 def remove_orphans(database: sqlite3.Connection, pictures: PictureFiles) -> None:
@@ -95,8 +98,9 @@ def remove_orphans(database: sqlite3.Connection, pictures: PictureFiles) -> None
 
 def _remove(database: sqlite3.Connection, pictures: PictureFiles, condition: str, value: float) -> int:
     """Take out unmarked events, and then their pictures: a kill between leaves orphans, which go later."""
-    named = database.execute(f"SELECT pictures FROM events WHERE {condition}", (value,)).fetchall()
-    count = database.execute(f"DELETE FROM events WHERE {condition}", (value,)).rowcount
+    with transaction(database):  # nobody marks one between the two
+        named = database.execute(f"SELECT pictures FROM events WHERE {condition}", (value,)).fetchall()
+        count = database.execute(f"DELETE FROM events WHERE {condition}", (value,)).rowcount
     for (names,) in named:
         pictures.remove(_names(names) or {})
     return count

@@ -51,16 +51,19 @@ class StoreOutput(Output):
 
         self._since_pruned, self._first_prune = _PRUNE_EVERY, True
 
+    def wants(self, judged: Judged) -> bool:
+        """What `take` keeps: a camera that is covered now and then must not fill the queue either."""
+        verdict = judged.event["verdict"]
+        return verdict == Verdict.NG or (verdict == Verdict.UNKNOWN and self._is_due(judged))
+
     def take(self, judged: Judged) -> bool:
         """Keep an NG frame with its pictures, and an UNKNOWN one whose reason was not kept lately."""
         verdict = judged.event["verdict"]  # where pictures were too many, the event is all there is
         if verdict == Verdict.NG:
             self._append(judged.event, self._pictures(judged))
-        elif verdict == Verdict.UNKNOWN:
-            kind, now = judged.reason.partition(":")[0], time.monotonic()
-            if now - self._unknown_s.get(kind, -math.inf) >= _SAME_UNKNOWN_S:
-                self._unknown_s[kind] = now
-                self._append(judged.event, self._pictures(judged))
+        elif verdict == Verdict.UNKNOWN and self._is_due(judged):
+            self._unknown_s[_kind(judged)] = time.monotonic()
+            self._append(judged.event, self._pictures(judged))
         return True
 
     def signal(self, signal: Signal) -> None:
@@ -75,6 +78,10 @@ class StoreOutput(Output):
         """Say what is missing; the store is closed by whoever opened it."""
         if self._missing:
             self._say(f"warning: {self._store.folder}: the last {self._missing} events are missing")
+
+    def _is_due(self, judged: Judged) -> bool:
+        """Whether UNKNOWN for this reason was not kept lately."""
+        return time.monotonic() - self._unknown_s.get(_kind(judged), -math.inf) >= _SAME_UNKNOWN_S
 
     def _append(self, event: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> None:
         try:
@@ -129,6 +136,10 @@ class StoreOutput(Output):
 def run_event(kind: str, source: str, **details: Any) -> dict[str, Any]:
     """Describe that a run has begun or ended."""
     return {"type": kind, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "source": source, **details}
+
+
+def _kind(judged: Judged) -> str:
+    return judged.reason.partition(":")[0]
 
 
 def _encoded(suffix: str, picture: Any, options: tuple[int, ...]) -> bytes:

@@ -21,8 +21,9 @@ from aae_detect.detection import Verdict
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged
 from aae_detect.sinks.home_assistant import discovery
-from aae_detect.sinks.mqtt_events import MqttState, source_topic
+from aae_detect.sinks.mqtt_events import MqttState
 from aae_detect.sinks.mqtt_link import MqttLink
+from aae_detect.sinks.mqtt_names import source_topic
 from aae_detect.sinks.settings import MqttSettings
 
 pytest.importorskip("paho.mqtt.client", reason="needs paho-mqtt")
@@ -47,7 +48,8 @@ def test_what_is_true_now_is_retained_and_a_dead_program_is_offline(broker: Any,
     assert (decision["stop"], decision["part"], decision["score"]) == (True, "part 8", 3.5)
     first.close()
     later = listen(broker, "factory/line1/#")
-    later.wait_for(lambda heard: len(heard) >= 2)
+    told = {f"{TOPIC}/status", f"{TOPIC}/line-1/state"}
+    later.wait_for(lambda heard: told <= {topic for topic, _, kept in heard if kept})
     retained = {topic: payload for topic, payload, kept in later.heard if kept}
     assert retained[f"{TOPIC}/status"] == b"online"
     assert json.loads(retained[f"{TOPIC}/line-1/state"])["verdict"] == "NG"
@@ -149,7 +151,7 @@ def test_messages_trigger_and_decisions_go_out_while_aae_detect_runs(
     listener.wait_for(lambda _heard: any(found["type"] == "stop" for found in listener.events()))
     kinds = [found["type"] for found in listener.events()]
     assert kinds[0] == "start" and kinds[-1] == "stop" and kinds.count("decision") == 2
-    assert listener.on(f"{TOPIC}/status")[-1] == b"offline"
+    listener.wait_for(lambda _heard: listener.on(f"{TOPIC}/status")[-1:] == [b"offline"])
     described = [json.loads(payload) for topic, payload, _ in listener.heard if topic.startswith("homeassistant/")]
     assert {entity["state_topic"] for entity in described} <= {topic for topic, _, _ in listener.heard}
 
