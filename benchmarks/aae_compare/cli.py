@@ -113,7 +113,7 @@ def main(data: Path, out: Path, models: str, seeds: int, **options: Any) -> None
 
 def _prepare(data: Path, out: Path, options: dict[str, Any]) -> Comparison:
     from aae_compare.comparison import Comparison
-    from aae_compare.pictures import fingerprint
+    from aae_compare.pictures import check_labelled, fingerprint
     from aae_compare.settings import CompareSettings
     from aae_train.cli import DEFAULT_STEPS
     from aae_train.labels import find_labels
@@ -122,6 +122,8 @@ def _prepare(data: Path, out: Path, options: dict[str, Any]) -> Comparison:
         raise ConfigError("aae-compare is one process; start it without torchrun, or share single runs by aae-train")
     data = data.resolve()
     labels = find_labels(data)
+    if labels.labelled is not None:
+        check_labelled(labels.labelled)
     options["input_hw"] = options.pop("size")
     if options["steps"] is None and options["minutes"] is None:
         options["steps"] = DEFAULT_STEPS

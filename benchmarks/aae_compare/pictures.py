@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
-from aae_detect.bench.dataset import GOOD, LabelledSet, find_labelled_set
+from aae_detect.bench.dataset import GOOD, LabelledSet, find_labelled_set, read_mask
+from aae_detect.errors import AaeDetectError, ConfigError
+from aae_detect.picture_source import read_picture
+from aae_detect.preprocess import to_bgr8
 from aae_train.config import TrainConfig
 from aae_train.labels import Labels
 from aae_train.pictures import find_pictures, load_picture
@@ -39,7 +42,28 @@ def fingerprint(data: Path, labels: Labels) -> str:
     paths = [*folder.good, *folder.validation]
     paths += [picture.path for picture in labels.labelled.pictures] if labels.labelled else []
     lines = [f"{folder.name(path)} {path.stat().st_size}" for path in paths]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()  # names of any bytes
+
+
+def check_labelled(labelled: LabelledSet) -> None:
+    """Read every test picture and its mask, before hours of training rest on them.
+
+    Raises:
+        ConfigError: some cannot be read, or a mask is not of its picture's size.
+    """
+    unusable = []
+    for picture in labelled.pictures:
+        try:
+            size_hw = to_bgr8(read_picture(picture.path)).shape[:2]
+            if picture.mask_path is not None:
+                read_mask(picture.mask_path, size_hw)
+        except AaeDetectError as error:
+            unusable.append(str(error) if str(labelled.root) in str(error) else f"{picture.path}: {error}")
+    if unusable:
+        raise ConfigError(
+            f"{len(unusable)} of {len(labelled.pictures)} test pictures of {labelled.root} cannot be used, the first: "
+            f"{unusable[0]}; repair it, or take it out of the folder"
+        )
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,7 @@ def decide(folder: Path, config: TrainConfig, material: Material, budget: Budget
         try:
             costs.append(make_precision(fp32, folder / f"detector.{precision}.onnx", precision, material, force))
         except ModelError as error:
+            (folder / f"detector.{precision}.onnx").unlink(missing_ok=True)
             refused.append(str(error))
     threads = candidates(budget.most_threads or count_usable_cores())
     made = ["fp32", *(cost.precision for cost in costs)]

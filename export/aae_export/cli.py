@@ -18,8 +18,8 @@ Examples:
   aae-detect --camera 0 --model runs/good-1/export/detector.onnx
 
 \b
-Exit codes: 0 done; 2 wrong usage or run; 5 the exported model does not answer like the trained one; 6 exported, but
-nothing holds --budget-ms; 1 anything else.
+Exit codes: 0 done; 2 wrong usage or run; 5 the exported model does not answer like the trained one, or the precision
+costs too much; 6 exported, but nothing holds --budget-ms; 1 anything else.
 """
 
 NOTHING_HOLDS = 6
@@ -80,7 +80,8 @@ def main(
     device.
 
     Another precision is measured against fp32 on pictures that training did not see, or on the labelled ones where DATA
-    has a test folder; it gets a threshold of its own, and is refused where it costs more than a point of image AUROC.
+    has a test folder; it gets a threshold of its own, and is refused where it costs more than a point of image AUROC:
+    then detector.onnx is written without it, and the exit code is 5.
 
     With --budget-ms, fp32 and int8 (and fp16 where CUDA is) are measured in turns with several numbers of threads; of
     those that hold it, the one that costs the least accuracy is chosen. Where none does, the answer is the input size
@@ -104,6 +105,13 @@ def main(
     for row in report.differences:
         click.echo(f"{row.graph:<10} {row.output:<15} {row.batch:>5} {row.largest:>19.3g}  {row.largest_relative:.1e}")
     click.echo(f"all within tolerance; wrote {report.folder}{'' if sign is None else ', signed'}")
+    if report.left_out:
+        click.secho(
+            f"warning: {len(report.left_out)} labelled pictures cannot be read and were left out, the first: "
+            f"{report.left_out[0]}",
+            fg="yellow",
+            err=True,
+        )
     name, options = "detector.onnx", ""
     if (cost := report.cost) is not None:
         name = f"detector.{cost.precision}.onnx"

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from aae_detect import __version__
 from aae_detect.detector import Detector
-from aae_detect.errors import ConfigError
+from aae_detect.errors import ConfigError, ModelError
 from aae_detect.golden import decode_golden, encode_golden
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import prepare, to_bgr8
@@ -31,13 +31,15 @@ from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_detect.threshold import colour_scale
 from aae_export.budget import Budget, Choice, decide
 from aae_export.fold import fold
+from aae_export.on_demand import OnDemand
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
 from aae_export.precision import Cost, Material, Precision, make_precision
+from aae_export.separation import without_unreadable
 from aae_train.judge import CELL
 from aae_train.labels import find_labels
-from aae_train.pictures import find_pictures
+from aae_train.pictures import find_pictures, load_picture
 from aae_train.run_folder import TrainedModel, read_trained
 from aae_train.split import Split
 
@@ -58,6 +60,9 @@ class ExportReport:
     choice: Choice | None = None
     """What holds a time, where one was asked for."""
 
+    left_out: tuple[str, ...] = ()
+    """Labelled pictures that could not be read, each with the reason; looked at where another precision is measured."""
+
 
 def export_run(
     run: Path,
@@ -69,6 +74,8 @@ def export_run(
     key: SigningKey | None = None,
 ) -> ExportReport:
     """Export a run; the folder appears whole, after the parity gate, or not at all.
+
+    A precision that is refused is missing from it, and told of when the rest is there.
 
     Args:
         run: A finished run folder.
@@ -99,12 +106,17 @@ def export_run(
         require_parity(differences)
         Detector.load(folder / "detector.onnx", provider="cpu")  # the golden sample must reproduce here, at least
         sha256 = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
-        cost = choice = None
-        if precision is not None:
+        cost = choice = refused = None
+        material = _material(run, trained, data) if precision is not None or budget is not None else None
+        if precision is not None and material is not None:
             target = folder / f"detector.{precision}.onnx"
-            cost = make_precision(folder / "detector.onnx", target, precision, _material(run, trained, data), force)
-        if budget is not None:
-            choice = decide(folder, config, _material(run, trained, data), budget, force)
+            try:
+                cost = make_precision(folder / "detector.onnx", target, precision, material, force)
+            except ModelError as error:  # fp32 has passed its gate, and is what the user is told to keep
+                target.unlink(missing_ok=True)
+                refused = error
+        if budget is not None and material is not None:
+            choice = decide(folder, config, material, budget, force)
         report = _report(run, trained, differences, sha256, folder)
         report["other_precision"] = None if cost is None else cost.to_dict()
         report["budget"] = None if choice is None else choice.to_dict()
@@ -115,7 +127,9 @@ def export_run(
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
-    return ExportReport(out, tuple(differences), sha256, cost, choice)
+    if refused is not None:
+        raise ModelError(f"{refused}; exported without it: {out / 'detector.onnx'}") from refused
+    return ExportReport(out, tuple(differences), sha256, cost, choice, material.left_out if material else ())
 
 
 def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArray[np.uint8]]) -> list[Difference]:
@@ -190,7 +204,7 @@ def _real_frames(run: Path, trained: TrainedModel, data: Path | None) -> list[ND
 
 
 def _material(run: Path, trained: TrainedModel, data: Path | None) -> Material:
-    """Read the pictures that training did not learn from, and the labelled ones where there are some.
+    """Find the pictures that training did not learn from, and the labelled ones where there are some.
 
     A run by cross-fitting learned from all of them; there they show what values occur, and no more.
     """
@@ -199,13 +213,17 @@ def _material(run: Path, trained: TrainedModel, data: Path | None) -> Material:
     paths = (*folder.good, *folder.validation)
     split = Split.from_json((run / "split.json").read_text(encoding="utf-8"), [folder.name(path) for path in paths])
 
-    def read(numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
-        frames = (to_bgr8(read_picture(paths[number]), trained.config.bits) for number in numbers)
-        return [prepare(frame, trained.config.input_hw, trained.config.fit)[0] for frame in frames]
+    config = trained.config
 
-    labelled = find_labels(root).labelled
+    def read(numbers: Sequence[int]) -> OnDemand:
+        return OnDemand(
+            len(numbers), lambda place: load_picture(paths[numbers[place]], config.input_hw, config.fit, config.bits)
+        )
+
+    found = find_labels(root).labelled
+    labelled, left_out = (None, ()) if found is None else without_unreadable(found, config.bits)
     shown, held_back = read(split.select or split.train), read(split.calibrate)
-    return Material(shown, held_back, labelled, trained.config.inside, trained.config.bits)
+    return Material(shown, held_back, labelled, left_out, config.inside, config.bits)
 
 
 def _versions() -> dict[str, str]:

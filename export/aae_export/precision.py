@@ -20,6 +20,7 @@ from aae_detect.threshold import colour_scale, with_scores
 from aae_export.displacement import Paired, Yardstick
 from aae_export.float_layers import find_float_layers
 from aae_export.half import to_half
+from aae_export.on_demand import OnDemand
 from aae_export.quantize import Quantizer
 from aae_export.separation import labelled_scores, measure_scores, put_defects, time_ratio
 
@@ -47,6 +48,11 @@ class Material:
     """Good ones for the threshold and for what it finds: the calibrate pictures."""
 
     labelled: LabelledSet | None = None
+    """Those that can be read."""
+
+    left_out: tuple[str, ...] = ()
+    """Labelled pictures that cannot, each with the reason."""
+
     inside: NDArray[np.bool_] | None = None
     """(H, W), where the model looks; None: everywhere."""
 
@@ -213,10 +219,10 @@ def _yardstick(
     return Yardstick(fp32, good, put_defects(good, most, inside))
 
 
-def _some(pictures: Sequence[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
+def _some(pictures: Sequence[NDArray[np.uint8]], most: int) -> OnDemand:
     """Take so many at the most, evenly spread."""
     places = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
-    return [pictures[place] for place in places]
+    return OnDemand(len(places), lambda number: pictures[int(places[number])])
 
 
 def _read_spec(model: bytes) -> ModelSpec:

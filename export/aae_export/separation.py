@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,21 +15,24 @@ from aae_detect._onnxruntime import onnxruntime
 from aae_detect.bench.accuracy import judge_pictures
 from aae_detect.bench.dataset import LabelledSet
 from aae_detect.detector import Detector
+from aae_detect.errors import FrameError, SourceError
+from aae_detect.picture_source import read_picture
+from aae_detect.preprocess import to_bgr8
+from aae_export.on_demand import OnDemand
 from aae_train.synthetic import make_defect
 
 _TIMED_RUNS, _WARMUP = 30, 5
 _SEED = 20260001
 
 
-def put_defects(
-    good: Sequence[NDArray[np.uint8]], least: int = 0, inside: NDArray[np.bool_] | None = None
-) -> list[NDArray[np.uint8]]:
+def put_defects(good: Sequence[NDArray[np.uint8]], least: int = 0, inside: NDArray[np.bool_] | None = None) -> OnDemand:
     """Put a synthetic defect into each picture, and so again until there are `least`; inside of a mask (H, W)."""
-    found = []
-    for number in range(max(len(good), least)):
+
+    def put(number: int) -> NDArray[np.uint8]:
         rng, place = np.random.default_rng([_SEED, number]), number % len(good)
-        found.append(make_defect(good[place], rng, good[place - 1], inside)[0])
-    return found
+        return make_defect(good[place], rng, good[place - 1], inside)[0]
+
+    return OnDemand(max(len(good), least), put)
 
 
 def _session(model: bytes, threads: int = 2) -> Any:
@@ -45,16 +49,37 @@ def measure_scores(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> NDArr
     return np.asarray(found, np.float64)
 
 
+def without_unreadable(labelled: LabelledSet, bits: int | None = None) -> tuple[LabelledSet | None, tuple[str, ...]]:
+    """Leave out labelled pictures that cannot be read; masks are not looked at.
+
+    Returns:
+        The set, None where no good or no defective picture is left; and what was left out, each with the reason.
+    """
+    kept, left_out = [], []
+    for picture in labelled.pictures:
+        try:
+            to_bgr8(read_picture(picture.path), bits)
+            kept.append(picture)
+        except (SourceError, FrameError) as error:
+            left_out.append(str(error) if str(picture.path) in str(error) else f"picture {picture.path}: {error}")
+    serves = {picture.defective for picture in kept} == {False, True}
+    return replace(labelled, pictures=tuple(kept)) if serves else None, tuple(left_out)
+
+
 def labelled_scores(
     detector: Path, labelled: LabelledSet, bits: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Score labelled pictures through the device's own code; returns the good ones' scores and the defective ones'.
 
-    16-bit pictures carry so many `bits`, as in training.
+    16-bit pictures carry so many `bits`, as in training. Masks are left alone: they say nothing of whole pictures.
     """
-    judged = judge_pictures(Detector.load(detector, provider="cpu", bits=bits), labelled)
-    defective = np.array([each.picture.defective for each in judged])
-    scores = np.array([each.score for each in judged], np.float64)
+    loaded = Detector.load(detector, provider="cpu", bits=bits)
+    found = []
+    for picture in labelled.pictures:  # one by one, so that no map is kept
+        alone = replace(labelled, pictures=(replace(picture, mask_path=None),))
+        found.append(judge_pictures(loaded, alone)[0].score)
+    defective = np.array([picture.defective for picture in labelled.pictures])
+    scores = np.array(found, np.float64)
     return scores[~defective], scores[defective]
 
 

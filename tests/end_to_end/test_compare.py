@@ -25,7 +25,7 @@ from aae_compare.cli import main
 from aae_detect import DemoCamera
 from aae_detect.bench.cli import main as bench
 from aae_detect.bench.metrics import auroc
-from aae_detect.picture_source import read_picture
+from aae_detect.picture_source import natural_key, read_picture
 
 SMALL = ("--size", 64, "--batch-size", 4, "--threads", 1, "--device", "cpu")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -234,6 +234,17 @@ def test_a_table_is_not_continued_with_other_settings(by_labels: Interrupted) ->
     assert result.exit_code == 2
     assert "--latent was not given, now 16, --device was cpu, now auto" in " ".join(result.output.split())
     assert (by_labels.out / "compare.json").read_bytes() == before
+
+
+def test_a_bad_test_picture_or_mask_is_told_before_anything_is_trained(labelled_set: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(labelled_set, tmp_path / "set"))
+    (mask, picture, *_) = sorted((data / "ground_truth" / "worn").iterdir(), key=natural_key)
+    cv2.imwrite(str(mask), np.zeros((3, 3), np.uint8))
+    (data / "test" / "worn" / picture.name.replace("_mask", "")).write_bytes(b"no picture")
+    result = compare(data, "--out", tmp_path / "out", "--models", "aae", "--steps", 1, *SMALL)
+    words = " ".join(result.output.split())
+    assert result.exit_code == 2 and "2 of 12 test pictures" in words and mask.name in words
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(demo_pictures: Path, tmp_path: Path) -> None:

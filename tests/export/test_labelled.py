@@ -8,9 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from aae_detect import Detector
 from aae_detect.demo import DemoCamera
 from aae_detect.preprocess import prepare
+from aae_export.cli import main
 from aae_export.export import export_run
 from aae_export.separation import labelled_scores, measure_scores
 
@@ -55,6 +58,40 @@ def test_labelled_pictures_have_the_depth_of_the_training(
     for deep, pictures in zip(found[0], shallow, strict=True):
         inputs = [prepare(picture.round().astype(np.uint8), (64, 96), "stretch")[0] for picture in pictures]
         assert deep == pytest.approx(measure_scores(model, inputs), abs=0.05)
+
+
+def test_one_bad_test_picture_or_mask_does_not_undo_an_export(
+    run_of_12_bits: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, data = run_of_12_bits
+    shutil.copytree(data, tmp_path / "set")
+    (tmp_path / "set" / "test" / "scratch" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "set" / "ground_truth" / "scratch").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "set" / "ground_truth" / "scratch" / "2.png"), np.zeros((3, 3), np.uint8))
+    report = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True)
+    assert report.cost is not None and report.cost.judged_on == "labelled pictures"
+    (left_out,) = report.left_out
+    assert str(Path("scratch", "1.png")) in left_out
+    for path in (tmp_path / "set" / "test" / "scratch").iterdir():
+        path.write_bytes(b"no picture")
+    report = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True)
+    assert report.cost is not None and report.cost.judged_on == "synthetic defects"
+    assert len(report.left_out) == 4
+
+
+def test_a_precision_that_is_refused_leaves_the_fp32_detector(
+    run_of_12_bits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aae_export.precision.TOLERANCE", {"fp16": -1.0})
+    out = tmp_path / "export"
+    arguments = [str(run_of_12_bits[0]), "--out", str(out), "--precision", "fp16"]
+    answer = CliRunner().invoke(main, arguments)
+    assert answer.exit_code == 5
+    said = " ".join(answer.output.split())
+    assert "Keep fp32" in said and "exported without it" in said
+    Detector.load(out / "detector.onnx", provider="cpu")
+    assert not (out / "detector.fp16.onnx").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
 def test_a_test_folder_of_one_kind_is_none(run_of_12_bits: tuple[Path, Path], tmp_path: Path) -> None:

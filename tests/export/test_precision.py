@@ -14,6 +14,7 @@ from aae_detect import Detector, ModelError
 from aae_detect.picture_source import read_picture
 from aae_export.displacement import Paired
 from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, give_back_orders, holds
+from aae_export.on_demand import OnDemand
 from aae_export.precision import MOST_LOSS, Material, carry_over, make_precision, same_rank
 from aae_export.quantize import Layer
 from aae_export.separation import put_defects
@@ -87,6 +88,24 @@ def test_defects_are_put_in_again_until_there_are_enough(pictures: list[np.ndarr
     assert (defective[0] != defective[5]).any(), "another defect each time"
     again = put_defects(pictures[:5], least=12)
     assert all((one == other).all() for one, other in zip(defective, again, strict=True))
+
+
+def test_pictures_are_kept_only_where_all_of_them_fit(pictures: list[np.ndarray]) -> None:
+    made: list[int] = []
+
+    def make(number: int) -> np.ndarray:
+        made.append(number)
+        return pictures[number].copy()
+
+    size = pictures[0].nbytes
+    for budget, times in ((3 * size, 1), (3 * size - 1, 3)):
+        made.clear()
+        few = OnDemand(3, make, budget)
+        assert [picture.tobytes() for picture in few] == [picture.tobytes() for picture in pictures[:3]]
+        assert (few[-1] == pictures[2]).all() and len(list(few)) == len(few) == 3
+        assert made.count(2) == times
+    with pytest.raises(IndexError):
+        few[3]
 
 
 def test_the_threshold_lets_as_many_pass() -> None:

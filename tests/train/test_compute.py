@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aae_train import compute
-from aae_train.compute import make_autocast, shrunk, uses_bf16
+from aae_train.compute import choose_device, make_autocast, shrunk, uses_bf16
 from aae_train.config import Precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -14,8 +14,26 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def test_left_to_choose_bf16_runs_where_the_hardware_has_it(hardware: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "_cpu_has_bf16", lambda: hardware)
     assert uses_bf16(CPU, "auto") is hardware
-    assert uses_bf16(CUDA, "auto")
     assert all(uses_bf16(device, "bf16") and not uses_bf16(device, "fp32") for device in (CPU, CUDA))
+
+
+@pytest.mark.parametrize(("capability", "has_bf16"), [((6, 1), False), ((7, 5), False), ((8, 0), True)])
+def test_of_nvidias_gpus_those_from_ampere_on_have_bf16(
+    capability: tuple[int, int], has_bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    assert uses_bf16(CUDA, "auto") is has_bf16
+    monkeypatch.setattr(torch.version, "cuda", None)  # AMD's count otherwise
+    assert uses_bf16(CUDA, "auto")
+
+
+def test_a_gpu_multiplies_all_bits_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert choose_device("cpu") == CPU and torch.backends.cudnn.allow_tf32
+    assert choose_device("auto") == CUDA and not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

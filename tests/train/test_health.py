@@ -1,5 +1,7 @@
 """Each way to fail, brought about for real, is seen and named; a model that works is not accused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from aae_train.config import TrainConfig
 from aae_train.families import make_model
 from aae_train.family import GenerativeModel
 from aae_train.health import Health, examine, latent_match
+from aae_train.posterior import Gaussian
 
 CONFIG = TrainConfig(data="x", input_hw=(32, 32), latent="4")
 PRIOR = CONFIG.make_prior()
@@ -53,6 +56,19 @@ def test_an_encoder_that_ignores_the_picture_has_collapsed(model: GenerativeMode
     health = examine(model, PRIOR, flat_colours(), [], seed=0)
     assert health.active_share == 0
     assert any("posterior collapse" in warning and "--latent" in warning for warning in health.warnings())
+
+
+def test_noise_does_not_hide_that_an_encoder_ignores_the_picture() -> None:
+    """A collapsed posterior is the prior itself: its codes vary as they should, and none of it comes from pictures."""
+    torch.manual_seed(0)
+    model = make_model(replace(CONFIG, encoder="gaussian")).eval()
+    posterior = model.encoder.posterior
+    assert isinstance(posterior, Gaussian)
+    for parameter in posterior.parameters():
+        nn.init.zeros_(parameter)
+    health = examine(model, PRIOR, flat_colours(), [], seed=0)
+    assert health.active_share == 0
+    assert health.latent_neighbour_accuracy == pytest.approx(0.5, abs=0.2)
 
 
 def test_codes_far_from_the_prior_miss_it(model: GenerativeModel) -> None:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from aae_detect.demo import DemoCamera
-from aae_train.odd import MOST_PICTURES, ODD, OddOnes, rank_again, rank_odd_ones
+from aae_train.descriptors import CHANNELS
+from aae_train.odd import _MOST_BYTES, MOST_PICTURES, ODD, OddOnes, _fill_up, _step, _whiten, rank_again, rank_odd_ones
 from aae_train.synthetic import make_defect
 
 
@@ -61,6 +62,18 @@ def test_what_a_detector_sees_counts_as_much_as_how_pictures_compare() -> None:
     assert list(again.oddness) == sorted(again.oddness, reverse=True)
 
 
+def test_nobody_is_odd_for_being_held_back() -> None:
+    """Scores of learned pictures are lower, all of them; what stands out among its like is named in both."""
+    count, rng = 80, np.random.default_rng(0)
+    learned = range(60)
+    scores = rng.normal(0, 0.1, count) + np.where(np.arange(count) < 60, 0.0, 3.0)
+    scores[7], scores[70] = 2.0, 6.0
+    odd = OddOnes(tuple(range(count)), tuple(np.linspace(1, -1, count)))
+    assert set(rank_again(odd, list(scores), learned).named) == {7, 70}
+    few = rank_again(OddOnes((0, 1, 2), (1.0, 0.5, 0.0)), [1.0, 1.0, 50.0], (0, 1))
+    assert few.named == ()
+
+
 def test_of_very_few_pictures_none_is_called_odd() -> None:
     assert rank_odd_ones(parts(7), range(7)).named == ()
 
@@ -86,3 +99,25 @@ def test_pictures_of_every_size_are_ranked(size: tuple[int, int]) -> None:
     pictures = pictures.astype(np.uint8)
     pictures[4] = 255 - pictures[4]
     assert rank_odd_ones(pictures, range(9)).named[0] == 4
+
+
+def test_whitened_descriptors_have_no_directions_left() -> None:
+    """Against the formula for all of them at once, in double precision."""
+    rng = np.random.default_rng(0)
+    described = (rng.normal(size=(6, 3, 4, 5)) @ rng.normal(size=(5, 5)) + 7).astype(np.float32)
+    rows = described.reshape(-1, 5).astype(np.float64)
+    variances, directions = np.linalg.eigh(np.cov(rows.T))
+    scale = 1 / np.sqrt(variances + 0.01 * variances.mean())
+    expected = np.abs((rows - rows.mean(axis=0)) @ (directions * scale))
+    _whiten(described)
+    assert np.abs(described.reshape(-1, 5)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_places_of_many_large_pictures_fit_into_memory() -> None:
+    assert [_step(hw, 1000) for hw in ((256, 256), (480, 640), (1024, 1024), (1536, 1536))] == [8, 16, 32, 32]
+    assert _step((3008, 4000), 100) == 32, "no coarser than it takes"
+    for size_hw in ((3008, 4000), (4096, 4096)):
+        step = _step(size_hw, 1000)
+        assert 1000 * CHANNELS * 4 * (size_hw[0] // step) * (size_hw[1] // step) <= _MOST_BYTES
+    filled = _fill_up(np.arange(40 * 50 * 3).astype(np.uint8).reshape(40, 50, 3), 64)
+    assert filled.shape == (64, 64, 3) and (filled[39:, 49:] == filled[39, 49]).all()

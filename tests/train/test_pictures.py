@@ -68,6 +68,21 @@ class TestFindPictures:
         with pytest.raises(ConfigError, match=r"no pictures.*put pictures of good parts there"):
             find_pictures(tmp_path)
 
+    def test_what_runs_and_comparisons_have_written_there_is_no_part(self, tmp_path):
+        ours = {
+            "runs/good-1": ["config.json", "split.json", "contact_sheet.png"],
+            "compared": ["compare.json", "synthetic/seed0/test/good/000.png", "runs/aae-seed0/config.json"],
+        }
+        theirs = ["1.png", "runs/2.png", "camera/config.json", "camera/3.png"]
+        for name in [*theirs, *(f"{folder}/{name}" for folder, names in ours.items() for name in names)]:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        found = find_pictures(tmp_path)
+        assert [found.name(path) for path in found.good] == ["1.png", "camera/3.png", "runs/2.png"]
+        (tmp_path / "runs/2.png").unlink()
+        with pytest.raises(ConfigError, match=r"no pictures but those of runs and comparisons; put pictures"):
+            find_pictures(tmp_path / "runs")
+
     def test_refuses_what_is_no_folder(self, tmp_path):
         (tmp_path / "file.png").touch()
         with pytest.raises(ConfigError, match="found a file, expected a folder"):
@@ -146,6 +161,17 @@ class TestCheckPictures:
         assert "from 1.00 to 2.00" in warning
         assert "--fit letterbox" in warning
         assert check_pictures(paths, (32, 32), fit="letterbox").warnings == ()
+
+    @pytest.mark.parametrize(("largest", "carried"), [(1023, 10), (1024, 12), (4095, 12), (4096, None)])
+    def test_warns_of_16_bit_files_that_carry_fewer(self, tmp_path, largest, carried):
+        deep = draw(64, 64).astype(np.uint16) * 3
+        paths = [write(tmp_path / "a.png", deep), write(tmp_path / "b.png", draw(64, 64))]
+        deep[5, 7, 1] = largest
+        paths.append(write(tmp_path / "c.png", deep))
+        warnings = check_pictures(paths, (32, 32)).warnings
+        assert [f"--bits {carried}" in warning for warning in warnings] == [True] * (carried is not None)
+        assert check_pictures(paths, (32, 32), bits=12).warnings == ()
+        assert check_pictures(paths[1:2] * 2, (32, 32)).warnings[1:] == ()
 
     def test_groups_byte_identical_files(self, good, tmp_path):
         copy = tmp_path / "copy.png"

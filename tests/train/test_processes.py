@@ -120,6 +120,33 @@ def test_an_error_of_one_is_raised_in_all_and_told_by_the_leader(by_one: Path, b
     ]
 
 
+LATE = """
+import sys, time
+from aae_detect.errors import ConfigError
+from aae_train.processes import Processes
+
+def fail():
+    raise ConfigError("no use")
+
+processes = Processes("cpu")
+try:
+    processes.lead(fail)
+except ConfigError as error:
+    time.sleep(2 * processes.rank)
+    processes.leave()
+    sys.exit(error.exit_code)
+"""
+
+
+def test_one_that_is_late_ends_with_its_own_code_too(tmp_path: Path) -> None:
+    """`torchrun` ends the others once the first one has failed."""
+    script = tmp_path / "late.py"
+    script.write_text(LATE)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, timeout=120)
+    assert done.stderr.count("exitcode  : 2") == 2, done.stderr
+
+
 def test_a_process_that_is_alone_does_without_lightning(by_one: Path, by_two: Path) -> None:
     assert answers(by_one, 0)["lightning"] is False
     assert answers(by_two, 0)["lightning"] is True

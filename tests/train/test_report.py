@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="needs the train extra")
 
 from aae_detect.bench import metrics
+from aae_detect.bench.dataset import LabelledPicture
 from aae_detect.threshold import conformal_threshold
 from aae_train.config import TrainConfig
 from aae_train.evidence_statistics import Statistics
@@ -25,7 +26,9 @@ from aae_train.held_out import Answers, Calibrated, Detect, HeldOut
 from aae_train.odd import OddOnes
 from aae_train.report.document import write_report
 from aae_train.report.histogram import count_above
+from aae_train.report.labelled import Judged, Labelled
 from aae_train.report.measure import Examined, score_defects, score_good, show
+from aae_train.report.opinion import chance_of_rejected, form_opinion
 
 HW = (64, 96)
 METRICS: dict[str, Any] = {
@@ -88,7 +91,8 @@ def make_run(
         for k, part in enumerate(parts)
     )
     scores = np.concatenate([group.scores for group in held_out])
-    threshold = conformal_threshold(scores, 0.25, "cross-fit" if folds > 1 else "split")
+    mixed = np.random.default_rng(0).permutation(scores)  # in order they would follow each other, and be worth less
+    threshold = conformal_threshold(mixed, 0.25, "cross-fit" if folds > 1 else "split")
     nothing = np.zeros((1, 2, HW[0] // 4, HW[1] // 4), np.float32)
     calibrated = Calibrated(detect, Statistics(nothing, nothing + 1), threshold, held_out)
     odd = OddOnes(tuple(range(len(names))), tuple(6.0 - number for number in range(len(names))))
@@ -160,6 +164,39 @@ def test_labelled_pictures_are_judged_and_wrong_ones_marked(tmp_path: Path, repo
     assert f"image AUROC 1 is perfect, 0.5 is guessing {expected:.3f}" in page.text
 
 
+@pytest.mark.parametrize(("count", "target"), [(22, 0.05), (30, 0.1)])
+def test_pictures_like_those_that_were_learned_are_seldom_called_different(count: int, target: float) -> None:
+    """What one calibration realises lies around its promise, so more are rejected than a binomial would have it."""
+    rng = np.random.default_rng(0)
+    accused = 0
+    for _ in range(400):
+        scores = rng.gumbel(size=count + 101).astype(np.float32)
+        threshold = conformal_threshold(scores[:count], target, "split")
+        spot = LabelledPicture(Path("x.png"), "hole", None)
+        pictures = [Judged(LabelledPicture(Path("x.png"), "good", None), score) for score in scores[count + 1 :]]
+        labelled = Labelled((Judged(spot, 100.0), *pictures), "")
+        opinion = form_opinion(threshold.calibration, threshold.value, np.array([100.0]), labelled, [])
+        accused += any("good test pictures" in reason for reason in opinion.reasons)
+    assert accused <= 0.02 * 400
+
+
+@pytest.mark.parametrize(("count", "target", "above"), [(22, 0.01, 0), (300, 0.01, 2), (12, 0.25, 2), (99, 0.01, 0)])
+def test_the_chance_of_rejected_pictures_is_beta_binomial(count: int, target: float, above: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    calibration = conformal_threshold(np.random.default_rng(0).random(count), target, "split").calibration
+    for rejected in (0, 1, 40):
+        expected = stats.betabinom(2000, above + 1, count - above).sf(rejected - 1)
+        assert chance_of_rejected(rejected, 2000, calibration) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_pictures_that_follow_each_other_leave_more_to_chance() -> None:
+    scores = np.random.default_rng(0).random(30)
+    alike = conformal_threshold(np.repeat(scores, 10), 0.1, "split").calibration
+    assert alike.effective_count < 60
+    several = conformal_threshold(np.random.default_rng(0).random(300), 0.1, "split").calibration
+    assert chance_of_rejected(20, 100, several) < 0.01 < chance_of_rejected(20, 100, alike)
+
+
 def test_a_test_folder_of_one_class_is_no_error(tmp_path: Path, report: Report) -> None:
     run = make_run(tmp_path, with_test=True)
     shutil.rmtree(Path(run.config.data) / "test" / "good")
@@ -193,6 +230,10 @@ def test_a_cross_fit_shows_what_the_model_of_the_fold_says(tmp_path: Path, repor
     _, page = report(run, pictures=METRICS["pictures"] | {"train": 12, "folds": [4, 4, 4]})
     assert "3 models were trained beside the one that ships" in page.text
     assert "each scored by a model that had not learned it" in page.text
+    assert "10 steps for each of 4 models" in page.text
+    run = replace(run, config=replace(run.config, steps=None, minutes=5.0))  # of which the folds share a half
+    _, page = report(run, pictures=METRICS["pictures"] | {"train": 12, "folds": [4, 4, 4]})
+    assert "10 steps of the model that ships in half of the time, the other half for 3 that" in page.text
 
 
 def test_defects_are_the_same_each_time_and_few_of_many(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def test_the_most_wrong_pictures_are_shown_first_and_no_more_than_asked() -> Non
 def test_what_speaks_against_a_model(
     found: int, labels: list[tuple[str, float]], warnings: list[str], level: str, reason: str
 ) -> None:
-    calibration = conformal_threshold(np.arange(1.0, 101.0), 0.01, "split").calibration
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, 101.0))
+    calibration = conformal_threshold(scores, 0.01, "split").calibration
     judged = tuple(Judged(LabelledPicture(Path(f"{n}.png"), kind, None), s) for n, (kind, s) in enumerate(labels))
     defects = np.array([20.0] * found + [5.0] * (10 - found))
     opinion = form_opinion(calibration, 10.0, defects, Labelled(judged, ""), warnings)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,14 +12,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from aae_detect.demo import DemoCamera
+from aae_detect.errors import ConfigError
 from aae_detect.threshold import conformal_threshold
+from aae_detect.whole_file import write_whole
+from aae_train import processes, run
 from aae_train.checkpoint import read_tensors
 from aae_train.cli import main
 from aae_train.config import TrainConfig
-from aae_train.run_folder import read_trained
+from aae_train.run_folder import newest_run_folder, read_trained
+from aae_train.stage import StageTrainer
 
 STEPS = 100
 SMALL = ("--size", "32", "--batch-size", "4")
@@ -214,3 +220,70 @@ def test_mistakes_say_what_to_do(many: Path, finished: Path, tmp_path: Path, mon
     result = train(broken, *SMALL, "--steps", 1, "--skip-unreadable", "--out", "s", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "3.png" in result.stderr
+
+
+def test_resume_takes_the_newest_run_of_these_pictures(tmp_path: Path) -> None:
+    """And not of others whose folder has the same name."""
+    lines = [tmp_path / line / "good" for line in ("line1", "line2", "line3")]
+    for number, data in enumerate((*lines[:2], lines[0], lines[1]), start=1):
+        (tmp_path / "runs" / f"good-{number}").mkdir(parents=True)
+        (tmp_path / "runs" / f"good-{number}" / "config.json").write_text(TrainConfig(data=str(data)).to_json())
+    (tmp_path / "runs" / "good-5").mkdir()
+    (tmp_path / "runs" / "good-6").mkdir()
+    (tmp_path / "runs" / "good-6" / "config.json").write_text("{")
+    assert [newest_run_folder(data, tmp_path / "runs").name for data in lines[:2]] == ["good-3", "good-4"]
+    with pytest.raises(ConfigError, match=r"no run .*good-N of .*line3"):
+        newest_run_folder(lines[2], tmp_path / "runs")
+
+
+def test_a_run_that_was_killed_while_it_began_goes_on_where_it_computed(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_one(path: Path, content: str) -> None:
+        write_whole(path, content)
+        raise KeyboardInterrupt
+
+    asked: list[str] = []
+
+    def choose(device: str) -> torch.device:
+        asked.append(device)
+        return torch.device("cpu")
+
+    config = TrainConfig(data=str(many), input_hw=(32, 32), device="cpu")
+    monkeypatch.setattr(run, "write_whole", write_one)
+    with pytest.raises(KeyboardInterrupt):
+        run.Run(config, tmp_path / "r", say=print).train(lambda: False, lambda *_: None)
+    monkeypatch.undo()
+    monkeypatch.setattr(processes, "choose_device", choose)
+    resumed = CliRunner().invoke(main, [str(many), "--out", str(tmp_path / "r"), "--resume", "--dry-run"])
+    assert resumed.exit_code == 0, resumed.output
+    assert asked == ["cpu"]  # on a machine with a GPU, too
+
+
+def test_a_gpu_that_is_too_small_is_no_traceback(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a capacity of 1 GiB.")
+
+    monkeypatch.setattr(StageTrainer, "_step", fail)
+    failed = CliRunner().invoke(main, [str(many), *SMALL, "--out", str(tmp_path / "r")])
+    assert failed.exit_code == 1 and isinstance(failed.exception, SystemExit), failed.output
+    told = " ".join(failed.stderr.split())
+    assert "(CUDA out of memory. Tried to allocate 20.00 MiB)" in told
+    assert all(option in told for option in ("--batch-size", "--size", "--device cpu", "--resume"))
+
+
+def test_names_that_are_no_utf8_are_no_obstacle(tmp_path: Path) -> None:
+    """As archives leave them that were packed on older systems."""
+    data = write_pictures(tmp_path / "few", 8)
+    name = os.fsdecode(b"Geh\xe4use.png")
+    try:
+        (data / "3.png").rename(data / name)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    result = train(data, *SMALL, "--steps", 1, "--out", "r", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "could not be written" not in result.stderr
+    split = json.loads((tmp_path / "r" / "split.json").read_text(encoding="utf-8"))
+    assert name in split["train"]
+    odd = json.loads((tmp_path / "r" / "odd_pictures.json").read_text(encoding="utf-8"))
+    assert name in [row["picture"] for row in odd]

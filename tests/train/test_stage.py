@@ -1,5 +1,6 @@
 """One stage: who learns when."""
 
+import math
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,9 @@ import pytest
 import torch
 
 from aae_detect.demo import DemoCamera
+from aae_detect.errors import AaeDetectError
+from aae_train import stage
+from aae_train.checkpoint import read_tensors
 from aae_train.config import Head, TrainConfig
 from aae_train.family import Examples, Losses
 from aae_train.head_judge import HeadJudge
@@ -85,6 +89,20 @@ def test_checkpoints_are_compared_only_once_the_head_learns(tmp_path: Path) -> N
     assert min(compared) > STEPS * (1 - HEAD_SHARE)
     assert [phase.name for phase in trainer.phases] == ["all", HEAD_PHASE]
     assert sum(phase.share for phase in trainer.phases) == pytest.approx(1.0)
+
+
+def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third step's losses are still good, the weights that it leaves are not."""
+    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", -1.0)  # after every step
+    monkeypatch.setattr(stage, "learning_rate_share", lambda share, step: math.inf if step == 2 else 1.0)
+    trainer = make_trainer("unet")
+    with pytest.raises(AaeDetectError, match=r"final diverged at step 3 .*smaller --lr than 0\.002"):
+        train(trainer, tmp_path)
+    tensors, notes = read_tensors(tmp_path / "checkpoint.safetensors")
+    assert notes["step"] == 2
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
 def test_without_a_head_the_drawer_has_all_the_time(tmp_path: Path) -> None:

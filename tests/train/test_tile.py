@@ -71,6 +71,28 @@ def test_the_size_of_the_files_is_the_size_of_the_model(tmp_path: Path) -> None:
     assert native_size(list_pictures(tmp_path)) == (96, 320)
 
 
+def test_what_cannot_be_read_is_left_to_the_check_of_the_pictures(tmp_path: Path) -> None:
+    """The first is always among those that are looked at: for the size, and for the place of a mask."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(1, 30):
+        cv2.imwrite(str(data / f"{number:02d}.png"), np.full((96, 128, 3), 5 * number, np.uint8))
+    (data / "00.png").write_bytes(b"no picture")
+    assert native_size(list_pictures(data)) == (96, 128)
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), np.full((96, 128), 255, np.uint8))
+    for options in (["--tile", "64"], ["--mask", str(mask), "--size", "64"]):
+        command = [str(data), "--dry-run", "--out", str(tmp_path / "run"), *options]
+        answer = CliRunner().invoke(train, [*command, "--skip-unreadable"])
+        assert answer.exit_code == 0 and "left out" in answer.output, answer.output
+        answer = CliRunner().invoke(train, command)
+        assert answer.exit_code == 2 and "--skip-unreadable" in answer.output
+    for path in data.iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match="none of 30 pictures can be read"):
+        native_size(list_pictures(data))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from aae_detect.cli_errors import cli_errors
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from aae_train.config import TrainConfig
+    from aae_train.config import Device, TrainConfig
     from aae_train.processes import Processes
 
 DEFAULT_STEPS = 2000
@@ -239,7 +240,7 @@ def _run(
     from aae_detect.errors import AaeDetectError
     from aae_train.processes import Processes, ProcessLost
 
-    processes = Processes(config.device)
+    processes = Processes(_begun_device(config, data, out) if resume else config.device)
     try:
         code = _train(processes, config, typed, data, mask, out, resume, dry_run)
     except ProcessLost as error:
@@ -255,6 +256,17 @@ def _run(
         return error.exit_code
     processes.leave()
     return code
+
+
+def _begun_device(config: TrainConfig, data: Path, out: Path | None) -> Device:
+    """Return where the run that goes on computes: the processes join before their leader tells them its settings."""
+    from aae_detect.errors import ConfigError
+    from aae_train.run_folder import newest_run_folder
+
+    with suppress(ConfigError):  # not here, but on the leader's machine; or nowhere, as `_settle` tells
+        begun = out if out is not None else newest_run_folder(data.resolve(), Path("runs"))
+        return type(config).load(begun).device
+    return config.device
 
 
 def _train(
@@ -332,13 +344,13 @@ def _read_mask(path: Path, config: TrainConfig, data: Path) -> str:
     """Draw a mask in the model's input, as the settings hold it."""
     from aae_detect.frame_mask import read_mask
     from aae_detect.geometry import place
-    from aae_detect.picture_source import read_picture
-    from aae_train.data_folder import find_pictures
     from aae_train.picture_mask import encode_inside
+    from aae_train.pictures import find_pictures, readable_sizes
 
-    # Stretched, the input is the frame; otherwise all pictures must have the shape of the first one.
-    height, width = read_picture(find_pictures(data).good[0]).shape[:2]
-    return encode_inside(read_mask(path).inside(config.input_hw, place((height, width), config.input_hw, config.fit)))
+    # Stretched, the input is the frame; otherwise all pictures must have the shape of the first one. Where none can be
+    # read, the check that follows says so.
+    size_hw = next(readable_sizes(find_pictures(data).good), config.input_hw)
+    return encode_inside(read_mask(path).inside(config.input_hw, place(size_hw, config.input_hw, config.fit)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae_detect.errors import ConfigError
+from aae_detect.errors import AaeDetectError, ConfigError
 from aae_train.config import Device, Precision
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -20,7 +21,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def choose_device(asked: Device) -> torch.device:
-    """Return the device to train on.
+    """Return the device to train on; on a GPU, numbers of 32 bits are multiplied in full precision from here on.
 
     Raises:
         ConfigError: CUDA was asked for and is not there.
@@ -30,17 +31,47 @@ def choose_device(asked: Device) -> torch.device:
             f"--device cuda was asked for, torch {torch.__version__} sees no CUDA device; "
             "use --device cpu, or install torch's CUDA build and the driver"
         )
-    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+    if asked == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # Convolutions would leave out 13 of the 23 bits (TF32), and the threshold would rest on other scores than the
+    # device gives. Training loses nothing: its networks run in bf16 on GPUs that have TF32.
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda")
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn a GPU's lack of memory into an error that says what to do.
+
+    Raises:
+        AaeDetectError: the memory of a GPU did not suffice.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        asked = ". ".join(str(error).split(". ")[:2])
+        raise AaeDetectError(
+            f"the GPU's memory does not suffice ({asked}); start a new run with a smaller --batch-size or --size, or "
+            "with --device cpu; where another program holds the memory, end that one and continue with --resume"
+        ) from error
 
 
 def uses_bf16(device: torch.device, precision: Precision) -> bool:
-    """Say whether networks run in bf16: left to choose, not on a CPU that would only emulate it."""
-    return precision == "bf16" or (precision == "auto" and (device.type == "cuda" or _cpu_has_bf16()))
+    """Say whether networks run in bf16: left to choose, not on hardware that would only emulate it."""
+    if precision != "auto":
+        return precision == "bf16"
+    return _cuda_has_bf16(device) if device.type == "cuda" else _cpu_has_bf16()
 
 
 def make_autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
     """Return a fresh autocast to bf16, switched off where that is not to be used."""
     return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(device, precision))
+
+
+def _cuda_has_bf16(device: torch.device) -> bool:
+    """Say whether the GPU multiplies bf16 in hardware: NVIDIA's do from compute capability 8.0 (Ampere) on."""
+    # A build for AMD's GPUs counts their versions otherwise; those that it supports have bf16.
+    return torch.version.cuda is None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_has_bf16() -> bool:

@@ -9,6 +9,11 @@ from typing import Literal
 from aae_detect.errors import ConfigError, SourceError
 from aae_detect.picture_source import list_pictures
 
+_OURS = (("config.json", "split.json"), ("compare.json",))
+"""Files by which a folder is known that aae-train or aae-compare has written: all of one kind."""
+
+_WHAT_TO_DO = "put pictures of good parts there (at least 2, better 100 or more), or give another folder"
+
 
 @dataclass(frozen=True)
 class DataFolder:
@@ -33,7 +38,8 @@ def find_pictures(data: Path) -> DataFolder:
 
     A folder that holds `train/good` has the layout of MVTec AD: `train/good` and, where it exists, `validation/good`
     are read, and nothing else in it is looked at. Of any other folder all pictures are taken, at any depth. Hidden
-    files and folders are skipped.
+    files and folders are skipped, and so is what training and comparing have written there: sheets and curves are no
+    parts, and a run would learn from the run before it.
 
     Raises:
         ConfigError: there is no such folder, it holds no pictures, or it seems to hold defective ones too.
@@ -57,8 +63,12 @@ def find_pictures(data: Path) -> DataFolder:
 
 def _list(folder: Path) -> tuple[Path, ...]:
     try:
-        return tuple(list_pictures(folder))
+        listed = list_pictures(folder)
     except SourceError as error:
-        raise ConfigError(
-            f"{error}; put pictures of good parts there (at least 2, better 100 or more), or give another folder"
-        ) from error
+        raise ConfigError(f"{error}; {_WHAT_TO_DO}") from error
+    inner = {place for path in listed for place in path.parents if folder in place.parents}
+    ours = {place for place in inner if any(all((place / name).is_file() for name in names) for names in _OURS)}
+    found = tuple(path for path in listed if ours.isdisjoint(path.parents))
+    if not found:
+        raise ConfigError(f"folder {folder} holds no pictures but those of runs and comparisons; {_WHAT_TO_DO}")
+    return found

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aae_detect._opencv import cv2
+from aae_train.chunks import in_chunks
 from aae_train.compute import shrunk, to_pictures
 
-_CHUNK = 16
+_CHUNK, _CHUNK_PX = 16, 16 * 256 * 256
+"""Pictures that are described in one go, and their pixels."""
+
 LEVELS = 4
 """Of the pyramid; each halves the resolution."""
 
@@ -161,9 +164,9 @@ def _mixture() -> Tensor:
 @torch.no_grad()
 def describe(pictures: Iterable[NDArray[np.uint8]], step: int) -> NDArray[np.float32]:
     """Describe pictures, each HxWx3 uint8 BGR, on the CPU; returns (N, H / step, W / step, CHANNELS)."""
-    network, found, waiting = Descriptors(step), [], iter(pictures)
-    while chunk := list(itertools.islice(waiting, _CHUNK)):
-        described = network(to_pictures(np.stack(chunk), torch.device("cpu")))
+    network, found = Descriptors(step), []
+    for chunk in in_chunks(pictures, _CHUNK_PX, _CHUNK):
+        described = network(to_pictures(chunk, torch.device("cpu")))
         found.append(described.permute(0, 2, 3, 1).contiguous().numpy())
     return np.concatenate(found)
 

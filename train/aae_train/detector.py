@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aae_train.chunks import in_chunks
 from aae_train.compute import to_pictures
 from aae_train.config import TrainConfig
 from aae_train.families import make_model
@@ -14,9 +17,6 @@ from aae_train.family import GenerativeModel
 from aae_train.head_judge import HeadJudge
 from aae_train.judge import CELL, DrawingJudge, Judge
 from aae_train.picture_mask import cells_of
-
-_CHUNK_PX = 8 * 256 * 256
-"""What is looked at in one go."""
 
 
 class Detector(nn.Module):
@@ -41,25 +41,22 @@ def make_detector(config: TrainConfig) -> Detector:
 
 @torch.no_grad()
 def measure_evidence(
-    detector: Detector, images: NDArray[np.uint8], inside: NDArray[np.bool_] | None = None
+    detector: Detector, images: Iterable[NDArray[np.uint8]], inside: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
     """Look at many pictures.
 
     Args:
         detector: On its device.
-        images: (N, H, W, 3) uint8 BGR of the model's size.
+        images: Each HxWx3 uint8 BGR of the model's size; a few at a time are kept.
         inside: (H, W), where to look; None: everywhere.
 
     Returns:
         (N, K, H/4, W/4) float32, not standardised; outside, each kind's least, so that it is nobody's largest.
     """
     device = next(detector.parameters()).device
-    chunk = max(1, _CHUNK_PX // (images.shape[1] * images.shape[2]))
-    chunks = [
-        detector(to_pictures(images[start : start + chunk], device)).float().cpu().numpy()
-        for start in range(0, len(images), chunk)
-    ]
-    evidence = np.concatenate(chunks)
+    evidence = np.concatenate(
+        [detector(to_pictures(chunk, device)).float().cpu().numpy() for chunk in in_chunks(images)]
+    )
     if inside is not None:
         cells = cells_of(inside, CELL)
         least = evidence[:, :, cells].min(axis=(0, 2))

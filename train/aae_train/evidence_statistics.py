@@ -49,11 +49,14 @@ def fit_places(evidence: NDArray[np.float32]) -> Statistics:
         evidence: (N, K, h, w) of good pictures that the model was not trained on.
     """
     count = len(evidence)
-    values = evidence.astype(np.float64)
-    overall, overall_square = _moments(values)
+    overall, overall_square = _moments(evidence)
     own_weight = count / (count + PRIOR_COUNT)
-    mean = own_weight * _share(values.mean(axis=0)) + (1 - own_weight) * overall
-    square = own_weight * _share(np.square(values).mean(axis=0)) + (1 - own_weight) * overall_square
+    places_mean = evidence.mean(axis=0, dtype=np.float64)
+    places_square = np.zeros_like(places_mean)
+    for own in evidence:  # squares of all at once would take twice their memory
+        places_square += np.square(own, dtype=np.float64) / count
+    mean = own_weight * _share(places_mean) + (1 - own_weight) * overall
+    square = own_weight * _share(places_square) + (1 - own_weight) * overall_square
     floor = SPREAD_FLOOR**2 * (overall_square - overall**2) + 1e-12
     spread = np.sqrt(np.maximum(square - mean**2, floor))
     return Statistics(mean[np.newaxis].astype(np.float32), spread[np.newaxis].astype(np.float32))
@@ -70,20 +73,21 @@ def fit_tails(evidence: NDArray[np.float32]) -> Statistics:
     Args:
         evidence: As with `fit_places`.
     """
-    values = evidence.astype(np.float64)
-    overall, overall_square = _moments(values)
+    overall, overall_square = _moments(evidence)
     spread = np.sqrt(overall_square - overall**2 + 1e-12)
-    middle, width = _middle_and_width(((values - overall) / spread).max(axis=(2, 3)))  # (N, K) to (K,)
+    largest = evidence.max(axis=(2, 3)).astype(np.float64)  # (N, K)
+    middle, width = _middle_and_width((largest - overall[:, 0, 0]) / spread[:, 0, 0])  # (K,)
     centre = overall + middle[:, None, None] * spread
     return Statistics(
         centre[np.newaxis].astype(np.float32), (spread * width[:, None, None])[np.newaxis].astype(np.float32)
     )
 
 
-def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and mean square of each kind, (K, 1, 1)."""
-    mean = values.mean(axis=(0, 2, 3))
-    square = np.square(values).mean(axis=(0, 2, 3))
+def _moments(evidence: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and mean square of each kind, (K, 1, 1), one picture at a time: maps of large ones are large."""
+    means = [own.mean(axis=(1, 2), dtype=np.float64) for own in evidence]
+    squares = [np.square(own, dtype=np.float64).mean(axis=(1, 2)) for own in evidence]
+    mean, square = np.mean(means, axis=0), np.mean(squares, axis=0)
     return mean[:, None, None], square[:, None, None]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from aae_detect import __version__
 from aae_detect.prior import Prior
 from aae_detect.threshold import Threshold, colour_scale, conformal_threshold
+from aae_train.augment import cut_tile
 from aae_train.checkpoint import read_tensors
+from aae_train.chunks import in_chunks
 from aae_train.compute import to_pictures, uses_bf16
 from aae_train.config import TrainConfig
 from aae_train.detector import Detector, make_detector, measure_evidence
 from aae_train.evidence_statistics import Statistics
+from aae_train.families import make_model
 from aae_train.family import GenerativeModel
 from aae_train.figures import Sample, contact_sheet
 from aae_train.health import Health, examine
@@ -34,6 +37,8 @@ from aae_train.stage import Progress
 
 _SAMPLES = 12
 _LATENT_PICTURES = 64
+_CUT_STREAM = 10
+"""Keeps the places of the tiles that are looked at here apart from those of the steps."""
 
 
 class Finisher:
@@ -61,12 +66,13 @@ class Finisher:
         scores = np.concatenate([group.scores for group in held_out])
         is_odd = np.asarray([number in odd for group in held_out for number in group.numbers])
         threshold = conformal_threshold(scores, self._config.target_frr, self._split.method, is_odd)
-        return Calibrated(self._detect_by(detector, statistics), statistics, threshold, tuple(held_out))
+        learned = () if self._split.folds else self._split.train
+        return Calibrated(self._detect_by(detector, statistics), statistics, threshold, tuple(held_out), learned)
 
     def examine(self, model: GenerativeModel, prior: Prior, progress: Progress) -> Health:
-        """Look for the ways in which generative models fail."""
-        images = self._images((self._split.calibrate or self._split.train)[:_LATENT_PICTURES])
-        return examine(model, prior, images, progress.history, self._config.seed)
+        """Look for the ways in which generative models fail; of one that learned on tiles, by tiles."""
+        images = self._latent_pictures()
+        return examine(self._as_taught(model), prior, images, progress.history, self._config.seed)
 
     def metrics(
         self, model: GenerativeModel, threshold: Threshold, progress: Progress, health: Health
@@ -101,9 +107,8 @@ class Finisher:
 
     def _held_back(self, detector: Detector) -> tuple[Statistics, list[HeldOut]]:
         """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""
-        judge = detector.judge
-        statistics = judge.standards(self._evidence(detector, self._split.select))
-        scores = _scores(judge, statistics, self._evidence(detector, self._split.calibrate))
+        statistics = detector.judge.standards(self._evidence(detector, self._split.select))
+        scores = self._scores(detector, statistics, self._split.calibrate)
         return statistics, [HeldOut(self._detect_by(detector, statistics), self._split.calibrate, scores)]
 
     def _cross_fit(self) -> tuple[Statistics, list[HeldOut]]:
@@ -135,14 +140,35 @@ class Finisher:
     def _evidence(self, detector: Detector, numbers: Sequence[int]) -> NDArray[np.float32]:
         return measure_evidence(detector, self._images(numbers), self._config.inside)
 
-    def _images(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        return np.stack([self._store[number] for number in numbers])
+    def _scores(self, detector: Detector, statistics: Statistics, numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Score pictures a few at a time: neither the pictures nor their evidence need fit into memory together."""
+        chunks = in_chunks(self._images(numbers))
+        evidence = (measure_evidence(detector, chunk, self._config.inside) for chunk in chunks)
+        return np.concatenate([_scores(detector.judge, statistics, measured) for measured in evidence])
+
+    def _images(self, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        return (self._store[number] for number in numbers)
+
+    def _as_taught(self, model: GenerativeModel) -> GenerativeModel:
+        """Return a model that takes what it learned on: the same one, or one of the size of a tile."""
+        side = self._config.tile
+        if side is None:
+            return model
+        small = make_model(replace(self._config, input_hw=(side, side))).to(self._device)
+        small.load_state_dict(model.state_dict())
+        return small.requires_grad_(False)
+
+    def _latent_pictures(self) -> NDArray[np.uint8]:
+        """Stack good pictures, or a tile of each: a whole model says of a place what it says of a tile around it."""
+        rng = np.random.default_rng([self._config.seed, _CUT_STREAM])
+        numbers = (self._split.calibrate or self._split.train)[:_LATENT_PICTURES]
+        return np.stack([cut_tile(image, self._config.tile, rng) for image in self._images(numbers)])
 
     def draw_contact_sheet(self, calibrated: Calibrated) -> None:
         """Draw held-back good pictures beside what the model makes of them; a cross-fit has only learned ones."""
         held_back = self._split.calibrate or self._split.train
         chosen = [held_back[i] for i in np.linspace(0, len(held_back) - 1, min(_SAMPLES, len(held_back))).astype(int)]
-        images = self._images(chosen)
+        images = np.stack(list(self._images(chosen)))
         maps, scores, drawn = calibrated.detect(images)
         samples = [
             Sample(image, drawing, anomaly_map, float(score), Path(self._names[number]).name)
@@ -154,8 +180,9 @@ class Finisher:
     @torch.no_grad()
     def _latent_summary(self, model: GenerativeModel) -> dict[str, float]:
         """How the codes of good pictures compare with the prior, which has mean 0 and standard deviation 1."""
-        numbers = (self._split.calibrate or self._split.train)[:_LATENT_PICTURES]
-        codes = model.encoder(to_pictures(self._images(numbers), self._device)).float()
+        chunks = in_chunks(self._latent_pictures())
+        encoder = self._as_taught(model).encoder
+        codes = torch.cat([encoder(to_pictures(chunk, self._device)).float() for chunk in chunks])
         return {"mean": float(codes.mean()), "standard_deviation": float(codes.std())}
 
 

@@ -34,7 +34,7 @@ LATENT_MISS = 0.8
 """Accuracy of telling codes from the prior; 0.5 where they match."""
 
 _ACTIVE_VARIANCE = 0.01
-"""Of a number over pictures: below, it says nothing about them (Burda et al., arXiv 1509.00519)."""
+"""Of a number's posterior mean over pictures: below, it says nothing about them (Burda et al., arXiv 1509.00519)."""
 
 _PICTURES = 64
 _PLACES_PER_PICTURE = 4
@@ -56,7 +56,7 @@ class Health:
     """`two_samples.neighbour_accuracy` of places' codes against samples of the prior; 0.5 where they match."""
 
     active_share: float
-    """Share of the code's numbers whose variance over pictures exceeds 0.01, 0 to 1."""
+    """Share of the code's numbers whose variance over pictures, without noise, exceeds 0.01, 0 to 1."""
 
     sample_diversity_ratio: float
     """`two_samples.diversity` of samples over that of real pictures; 1 where they are alike. Of a grid code, patches of
@@ -111,27 +111,29 @@ def examine(
     rng = np.random.default_rng([seed, 9])
     images = images[np.linspace(0, len(images) - 1, min(_PICTURES, len(images))).astype(int)]
     device = next(model.parameters()).device
-    codes, real, samples = [], [], []
+    codes, means, real, samples = [], [], [], []
     prior_samples = prior.sample_codes(len(images), model.prior_chw, rng)
     for start in range(0, len(images), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         pictures = to_pictures(images[chunk], device)
         noise = torch.from_numpy(rng.standard_normal((len(pictures), model.encoder.noise_dim), np.float32)).to(device)
         codes.append(model.encoder(pictures, noise).float().cpu().numpy())
+        # What a collapsed number has of the prior's variance is all noise: only without it is seen what pictures do.
+        means.append(model.encoder(pictures).float().cpu().numpy())
         drawn = model.generate(torch.from_numpy(prior_samples[chunk]).to(device)).float().clamp(-1, 1)
         samples.append(to_image(drawn).cpu().numpy())
         step = pictures.shape[2] // drawn.shape[2]
         real.append(to_image(shrunk(pictures, step)).cpu().numpy())
-    code, real_images, drawn_images = np.concatenate(codes), np.concatenate(real), np.concatenate(samples)
+    real_images, drawn_images = np.concatenate(real), np.concatenate(samples)
     if model.prior_chw[1:] != (1, 1):
         drawn_images, real_images = (_patches(each, _PATCH // step, rng) for each in (drawn_images, real_images))
     accuracies = [float(row["discriminator_accuracy"]) for row in history if "discriminator_accuracy" in row]
     late = accuracies[-max(1, len(accuracies) // 5) :]
-    match = latent_match(code, model.decoder.latent_chw, prior, rng) if model.holds_prior else None
+    match = latent_match(np.concatenate(codes), model.decoder.latent_chw, prior, rng) if model.holds_prior else None
     return Health(
         discriminator_accuracy=float(np.mean(late)) if late else None,
         latent_neighbour_accuracy=match,
-        active_share=float((code.astype(np.float64).var(axis=0) > _ACTIVE_VARIANCE).mean()),
+        active_share=float((np.concatenate(means).astype(np.float64).var(axis=0) > _ACTIVE_VARIANCE).mean()),
         sample_diversity_ratio=diversity(drawn_images) / max(diversity(real_images), 1e-6),
     )
 

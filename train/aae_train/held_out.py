@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from aae_detect.threshold import Threshold
+from aae_train.chunks import in_chunks
 from aae_train.evidence_statistics import Statistics
 from aae_train.loader import Store
-
-_CHUNK_PX = 8 * 256 * 256
-"""What is looked at in one go."""
 
 
 class Answers(NamedTuple):
@@ -62,6 +60,8 @@ class Calibrated:
     statistics: Statistics
     threshold: Threshold
     held_out: tuple[HeldOut, ...]
+    learned: tuple[int, ...] = ()
+    """Pictures that `detect` learned from, where none of `held_out` has judged them."""
 
 
 def score_each(calibrated: Calibrated, numbers: Sequence[int], store: Store) -> list[float]:
@@ -93,10 +93,9 @@ def detect_by(detector: nn.Module) -> Detect:
 
     @torch.no_grad()
     def detect(images: NDArray[np.uint8]) -> Answers:
-        chunk = max(1, _CHUNK_PX // (images.shape[1] * images.shape[2]))
         chunks = [
-            [answer.cpu().numpy() for answer in detector(torch.from_numpy(images[start : start + chunk]).to(device))]
-            for start in range(0, len(images), chunk)
+            [answer.cpu().numpy() for answer in detector(torch.from_numpy(chunk).to(device))]
+            for chunk in in_chunks(images)
         ]
         return Answers(*(np.concatenate(answers) for answers in zip(*chunks, strict=True)))
 

@@ -48,7 +48,7 @@ def look_again(odd: OddOnes, calibrated: Calibrated, store: Store, names: Sequen
     """Rank the good pictures again by what the detector sees, and name those that were not named before."""
     if not odd.numbers:
         return odd
-    again = rank_again(odd, score_each(calibrated, odd.numbers, store))
+    again = rank_again(odd, score_each(calibrated, odd.numbers, store), calibrated.learned)
     _name([number for number in again.named if number not in odd.named], names, warn)
     return again
 

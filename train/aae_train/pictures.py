@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from aae_detect.errors import AaeDetectError, ConfigError
 from aae_detect.geometry import place
 from aae_detect.picture_source import read_picture
-from aae_detect.preprocess import prepare
+from aae_detect.preprocess import BITS, prepare
 from aae_detect.quiet_opencv import quiet_opencv
 from aae_detect.spec import Fit
 from aae_train.data_folder import DataFolder as DataFolder
@@ -42,6 +43,9 @@ class PictureInfo:
 
     sha256: str
     """Of the file's bytes, lower-case hex."""
+
+    largest: int
+    """Largest value of its pixels."""
 
 
 class PictureStore:
@@ -137,6 +141,14 @@ class PictureReport:
         return len({info.path for info in self.pictures} & set(paths))
 
 
+def readable_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    """Read the heights and widths of pictures, past those that cannot be read: `check_pictures` tells of them."""
+    for path in paths:
+        with suppress(AaeDetectError):
+            height, width = read_picture(path).shape[:2]
+            yield height, width
+
+
 def check_pictures(
     paths: Sequence[Path],
     input_hw: tuple[int, int],
@@ -180,7 +192,7 @@ def check_pictures(
             "the threshold; add good pictures (better 100 or more)"
         )
     warnings = [f"{len(skipped)} pictures cannot be read and were left out:\n{_listed(skipped)}"] if skipped else []
-    warnings += _judge_sizes(pictures, input_hw, fit)
+    warnings += _judge_sizes(pictures, input_hw, fit) + _judge_depth(pictures, bits)
     if inside is not None and fit != "stretch":
         _require_one_shape(pictures, fit)
     first_of: dict[str, int] = {}
@@ -209,9 +221,8 @@ def _check_one(store: PictureStore, number: int) -> PictureInfo | str:
     except (AaeDetectError, OSError) as error:
         return str(error) if str(path) in str(error) else f"picture {path}: {error}"
     channels = 1 if image.ndim == 2 else image.shape[2]
-    return PictureInfo(
-        path, (image.shape[0], image.shape[1]), channels, image.dtype.itemsize * 8, hashlib.sha256(data).hexdigest()
-    )
+    digest, size_hw = hashlib.sha256(data).hexdigest(), (image.shape[0], image.shape[1])
+    return PictureInfo(path, size_hw, channels, image.dtype.itemsize * 8, digest, int(image.max()))
 
 
 def is_cut_off(data: bytes) -> bool:
@@ -265,6 +276,20 @@ def _judge_sizes(pictures: Sequence[PictureInfo], input_hw: tuple[int, int], fit
             "stretching distorts each differently; consider --fit letterbox"
         )
     return warnings
+
+
+def _judge_depth(pictures: Sequence[PictureInfo], bits: int | None) -> list[str]:
+    """Warn of 16-bit files that look like those of a camera with fewer bits: all would be learned nearly black."""
+    deep = [info for info in pictures if info.bits == 16]
+    largest = max((info.largest for info in deep), default=0)
+    carried = next((depth for depth in BITS if largest < 2**depth), max(BITS))
+    if bits is not None or not largest or carried == max(BITS):
+        return []
+    return [
+        f"{len(deep)} of {len(pictures)} pictures are 16-bit files and none of them exceeds {largest} of 65535, as a "
+        f"camera of {carried} bits writes them: they are seen at {largest / 65535:.0%} of the brightness at most; if "
+        f"that is so, start again with --bits {carried}, and give it to aae-detect as well"
+    ]
 
 
 def _listed(lines: Sequence[str]) -> str:

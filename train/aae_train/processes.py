@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -154,6 +155,9 @@ class Processes:
         # When the first one has ended in any way but well, `torchrun` ends the others, each of which is about to end
         # with a code of its own.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self._told is not None:  # all come here, with the same error: none ends before all are deaf to that signal
+            with suppress(ProcessLost):
+                self._reduce(torch.zeros(1, device=self.device), "sum")
         torch.distributed.destroy_process_group()
 
     def _raise_everywhere(self, source: int, outcome: Future[_T]) -> None:

@@ -12,6 +12,7 @@ from aae_detect.errors import ConfigError
 from aae_detect.prior import Prior
 from aae_detect.whole_file import write_whole
 from aae_train.checkpoint import read_tensors, write_tensors
+from aae_train.compute import memory_errors
 from aae_train.config import CUSTOM, TrainConfig
 from aae_train.figures import training_curves
 from aae_train.finish import Finisher
@@ -83,11 +84,15 @@ class Run:
         self.warnings.append(text)
         self._say(text)
 
+    @memory_errors()
     def train(self, stop: Callable[[], bool], listener: Listener) -> bool:
         """Train every model of the run that is not finished yet, then finish the folder.
 
         Returns:
             False where `stop` ended it early; `resume` continues it then.
+
+        Raises:
+            AaeDetectError: the training diverged, or the memory of a GPU does not suffice.
         """
         self.processes.lead(self._begin_folder)
         checkpoint = self.out / "checkpoint.safetensors"
@@ -130,8 +135,9 @@ class Run:
 
     def _begin_folder(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
-        write_whole(self.out / "split.json", self.split.to_json(self.names))
+        # First: a folder that holds it can be resumed, also by a run that was killed right here and has no split yet.
         write_whole(self.out / "config.json", self.config.to_json())
+        write_whole(self.out / "split.json", self.split.to_json(self.names))
         write_odd_ones(self.odd, self.pictures.store, self.names, self.out)
         if self.config.prior == CUSTOM:
             write_prior(self.out, self.prior)

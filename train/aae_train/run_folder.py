@@ -17,6 +17,7 @@ import csv
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,19 @@ def new_run_folder(data: Path, runs: Path) -> Path:
 
 
 def newest_run_folder(data: Path, runs: Path) -> Path:
-    """Return the newest run of a data folder.
+    """Return the newest run of a data folder; other folders of its name may have runs there, too.
 
     Raises:
         ConfigError: there is none.
     """
-    numbers = _run_numbers(data, runs)
-    if not numbers:
-        raise ConfigError(f"--resume: no run {runs / data.name}-N to continue; name it with --out, or start without it")
-    return runs / f"{data.name}-{max(numbers)}"
+    for number in sorted(_run_numbers(data, runs), reverse=True):
+        run = runs / f"{data.name}-{number}"
+        with suppress(ConfigError, OSError):  # what cannot be read may be anybody's
+            if TrainConfig.load(run).data == str(data):
+                return run
+    raise ConfigError(
+        f"--resume: no run {runs / data.name}-N of {data} to continue; name it with --out, or start without it"
+    )
 
 
 def check_new_folder(out: Path) -> None:

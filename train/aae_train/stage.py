@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aae_detect.errors import AaeDetectError
 from aae_detect.prior import Prior
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
 from aae_train.compute import shrunk, to_pictures
@@ -123,7 +125,12 @@ class StageTrainer:
         return True
 
     def save(self, path: Path) -> None:
-        """Write all that the next step depends on; in all processes, of which one writes."""
+        """Write all that the next step depends on; in all processes, of which one writes.
+
+        Raises:
+            AaeDetectError: the weights are no finite numbers; the file stays as it was.
+        """
+        self._require_finite_weights()
         self.processes.lead(lambda: self._write(path))
 
     def _write(self, path: Path) -> None:
@@ -142,6 +149,9 @@ class StageTrainer:
 
         Returns:
             False where it was stopped before the end; the checkpoint is written then.
+
+        Raises:
+            AaeDetectError: it diverged; the checkpoint is the last good one.
         """
         progress = self.progress
         with self.pictures.batches(progress.step) as loader:
@@ -162,6 +172,7 @@ class StageTrainer:
                     saved = progress.seconds
                 if stopped:
                     return False
+        self._require_finite_weights()
         return True
 
     def _step(self, batch: Batch, done: float) -> Losses:
@@ -185,10 +196,33 @@ class StageTrainer:
             losses = self.model.step(phase, pictures, draw, self.players)
         losses = self.processes.mean(losses)
         progress.step += 1
+        self._require_finite(losses)
         self._update_average()
         if progress.step % HISTORY_EVERY == 0 or progress.step == 1:
             progress.history.append({"step": progress.step, "phase": phase, **losses})
         return losses
+
+    def _require_finite(self, measured: Losses) -> None:
+        """Refuse to go on from what is no number, before anything is chosen by it or takes the checkpoint's place.
+
+        Raises:
+            AaeDetectError: the training diverged.
+        """
+        if all(map(math.isfinite, measured.values())):
+            return
+        told = ", ".join(f"{name} {value:.3g}" for name, value in measured.items())
+
+        def fail() -> None:
+            raise AaeDetectError(
+                f"the training of {self.stage.name} diverged at step {self.progress.step} ({told}; expected finite "
+                f"numbers); start a new run with a smaller --lr than {self.config.lr:g}"
+            )
+
+        self.processes.lead(fail)  # all measured the same, and one tells
+
+    def _require_finite_weights(self) -> None:
+        # Of the average, which a weight spoils for good if it is no finite number for a single step.
+        self._require_finite({"weights": float(torch.nn.utils.get_total_norm(self.average.parameters()))})
 
     def _enter_phase(self, done: float) -> tuple[float, float]:
         """Go to the phase that a share of the budget belongs to; returns where it begins and ends, 0 to 1.
@@ -233,6 +267,7 @@ class StageTrainer:
         due = int((1 - (1 - self._share_done()) / selecting) * SELECTIONS + 1e-9)
         if select_score is None or due <= progress.selections_done or not self.phases[progress.phase].selects:
             return
+        self._require_finite_weights()
         progress.selections_done = due
         score = self.processes.lead(lambda: select_score.measure(for_whole_pictures(self.average, self._whole)))
         progress.history.append({"step": progress.step, "select_score": score})

@@ -10,14 +10,16 @@ where in the picture it is: the Gaussians of the descriptors are one for all pla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from aae_detect.picture_source import read_picture
+from aae_detect.errors import ConfigError
 from aae_train.config import SIZE_STEP, TrainConfig
 from aae_train.detector import Detector, make_detector
+from aae_train.pictures import readable_sizes
 
 _LOOKED_AT = 9
 _LONGEST_SIDE = 4096
@@ -42,10 +44,12 @@ def native_size(paths: Sequence[Path]) -> tuple[int, int]:
     """Return the height and width at which pictures are about as large as their files: multiples of 32, at most 4096.
 
     Raises:
-        SourceError: one that was looked at cannot be read.
+        ConfigError: none can be read.
     """
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(_LOOKED_AT, len(paths))).astype(int)]
-    sizes = np.array([read_picture(path).shape[:2] for path in chosen])
+    sizes = list(readable_sizes(chosen)) or list(islice(readable_sizes(paths), 1))
+    if not sizes:
+        raise ConfigError(f"none of {len(paths)} pictures can be read, as {paths[0]}; repair them, or give other ones")
     height, width = (
         min(_LONGEST_SIDE, max(SIZE_STEP, round(float(side) / SIZE_STEP) * SIZE_STEP))
         for side in np.median(sizes, axis=0)

@@ -92,7 +92,10 @@ def _facts(metrics: Mapping[str, Any], config: TrainConfig) -> dict[str, str]:
     height, width = config.input_hw
     code = f"{'grid' if config.latent == GRID else 'vector'} code of {config.latent_dim}"
     chosen = "" if metrics["select_score"] is None else f"; step {metrics['chosen_step']} chosen"
-    models = f" for each of {len(pictures['folds']) + 1} models" if pictures["folds"] else ""
+    folds = len(pictures["folds"])
+    models = f" for each of {folds + 1} models" if folds else ""
+    if folds and config.minutes is not None:
+        models = f" of the model that ships in half of the time, the other half for {folds} that set the threshold"
     return {
         "data": Path(config.data).name,
         "good pictures": used + skipped,

@@ -77,7 +77,7 @@ def form_opinion(
         )
         if share < FOUND_WELL:
             reasons.insert(0, f"it misses {defective - hit} of {defective} labelled defective pictures")
-        if _tail(rejected, good, calibration.promised_frr) < SURPRISING:
+        if chance_of_rejected(rejected, good, calibration) < SURPRISING:
             reasons.append(
                 f"it rejects {rejected} of {good} good test pictures, more than the threshold promises: they differ "
                 "from the pictures that it learned from"
@@ -108,6 +108,30 @@ def _promise(calibration: Calibration, threshold: float) -> str:
     )
 
 
-def _tail(hits: int, count: int, rate: float) -> float:
-    """Return the probability of so many hits or more, each coming with probability `rate`."""
-    return sum(math.comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in range(hits, count + 1))
+def chance_of_rejected(rejected: int, count: int, calibration: Calibration) -> float:
+    """Return the probability that a threshold rejects so many fresh good pictures or more, where all are alike.
+
+    The promised rate holds on average over all calibrations. What this one realises follows a Beta(m + 1, n - m) with m
+    of n scores above the threshold (`aae_detect.threshold`), so what it rejects is beta-binomial, not binomial.
+
+    Args:
+        rejected: Of the fresh ones.
+        count: Of the fresh ones.
+        calibration: What the threshold rests on.
+    """
+    worth = calibration.effective_count or calibration.count
+    # What is promised is (m + 1) / (n + 1), or a rate that was asked for and lies less than one score above.
+    above = max(0, math.floor(calibration.promised_frr * (worth + 1) + 1e-9) - 1)
+    if above >= worth:
+        return 1.0
+    whole = _log_beta(above + 1, worth - above) + math.log(count + 1)
+    return sum(
+        math.exp(
+            _log_beta(above + 1 + hits, worth - above + count - hits) - _log_beta(hits + 1, count - hits + 1) - whole
+        )
+        for hits in range(rejected, count + 1)
+    )
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
