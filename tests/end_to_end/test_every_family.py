@@ -43,7 +43,7 @@ def two_lines(count: int, dim: int) -> np.ndarray:
     return np.where(rng.random((count, dim)) < 0.5, -1.0, 1.0) + 0.1 * rng.standard_normal((count, dim))
 
 
-LONG = {"aae", "aae-gaussian", "aae-non-saturating"}
+LONG = {"aae", "aae-gaussian", "aae-non-saturating", "vae", "gmmn"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in FAMILIES])

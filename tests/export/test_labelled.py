@@ -14,8 +14,9 @@ from aae_detect import Detector
 from aae_detect.demo import DemoCamera
 from aae_detect.preprocess import prepare
 from aae_export.cli import main
-from aae_export.export import export_run
+from aae_export.export import _material, export_run
 from aae_export.separation import labelled_scores, measure_scores
+from aae_train.run_folder import read_trained
 
 BITS = 12
 
@@ -37,10 +38,22 @@ def run_of_12_bits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
     return folder / "run", data
 
 
-def test_labelled_pictures_have_the_depth_of_the_training(
+@pytest.fixture(autouse=True)
+def _only_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave encoder, decoder and the like unwritten: nothing here looks at them, and they take most of the time."""
+    monkeypatch.setattr("aae_export.export.write_parts", lambda *_: [])
+
+
+def test_labelled_pictures_have_the_depth_of_the_training_and_bad_ones_are_left_out(
     run_of_12_bits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, data = run_of_12_bits
+    shutil.copytree(data, tmp_path / "set")
+    good, scratch = tmp_path / "set" / "test" / "good", tmp_path / "set" / "test" / "scratch"
+    masks = tmp_path / "set" / "ground_truth" / "scratch"
+    masks.mkdir(parents=True)
+    cv2.imwrite(str(masks / "2.png"), np.zeros((3, 3), np.uint8))  # of another size
+    (scratch / "1.png").write_bytes(b"no picture")
     found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def watched(*given: object) -> tuple[np.ndarray, np.ndarray]:
@@ -48,11 +61,14 @@ def test_labelled_pictures_have_the_depth_of_the_training(
         return found[-1]
 
     monkeypatch.setattr("aae_export.precision.labelled_scores", watched)
-    cost = export_run(run, tmp_path / "export", precision="fp16", force=True).cost
-    assert cost is not None and cost.judged_on == "labelled pictures"
+    report = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True)
+    assert report.cost is not None and report.cost.judged_on == "labelled pictures"
+    (left_out,) = report.left_out
+    assert str(Path("scratch", "1.png")) in left_out
+    (scratch / "1.png").unlink()
     shallow = [
         [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) * (255 / (2**BITS - 1)) for path in sorted(folder.iterdir())]
-        for folder in (data / "test" / "good", data / "test" / "scratch")
+        for folder in (good, scratch)
     ]
     model = (tmp_path / "export" / "detector.onnx").read_bytes()
     for deep, pictures in zip(found[0], shallow, strict=True):
@@ -60,23 +76,20 @@ def test_labelled_pictures_have_the_depth_of_the_training(
         assert deep == pytest.approx(measure_scores(model, inputs), abs=0.05)
 
 
-def test_one_bad_test_picture_or_mask_does_not_undo_an_export(
-    run_of_12_bits: tuple[Path, Path], tmp_path: Path
+@pytest.mark.parametrize("folder", ["good", "scratch"])
+def test_a_test_folder_with_one_kind_that_can_be_read_is_none(
+    run_of_12_bits: tuple[Path, Path], tmp_path: Path, folder: str
 ) -> None:
     run, data = run_of_12_bits
     shutil.copytree(data, tmp_path / "set")
-    (tmp_path / "set" / "test" / "scratch" / "1.png").write_bytes(b"no picture")
-    (tmp_path / "set" / "ground_truth" / "scratch").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "set" / "ground_truth" / "scratch" / "2.png"), np.zeros((3, 3), np.uint8))
-    report = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True)
-    assert report.cost is not None and report.cost.judged_on == "labelled pictures"
-    (left_out,) = report.left_out
-    assert str(Path("scratch", "1.png")) in left_out
-    for path in (tmp_path / "set" / "test" / "scratch").iterdir():
+    trained = read_trained(run)
+    for path in (tmp_path / "set" / "test" / folder).iterdir():
         path.write_bytes(b"no picture")
-    report = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True)
-    assert report.cost is not None and report.cost.judged_on == "synthetic defects"
-    assert len(report.left_out) == 4
+    material = _material(run, trained, tmp_path / "set")
+    assert material.labelled is None and len(material.left_out) == 4
+    shutil.rmtree(tmp_path / "set" / "test" / folder)
+    material = _material(run, trained, tmp_path / "set")
+    assert material.labelled is None and material.left_out == ()
 
 
 def test_a_precision_that_is_refused_leaves_the_fp32_detector(
@@ -92,11 +105,3 @@ def test_a_precision_that_is_refused_leaves_the_fp32_detector(
     Detector.load(out / "detector.onnx", provider="cpu")
     assert not (out / "detector.fp16.onnx").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
-
-
-def test_a_test_folder_of_one_kind_is_none(run_of_12_bits: tuple[Path, Path], tmp_path: Path) -> None:
-    run, data = run_of_12_bits
-    shutil.copytree(data, tmp_path / "set")
-    shutil.rmtree(tmp_path / "set" / "test" / "good")
-    cost = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True).cost
-    assert cost is not None and cost.judged_on == "synthetic defects"
