@@ -19,7 +19,7 @@ from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import to_bgr8
 from aae_train.config import TrainConfig
 from aae_train.labels import Labels
-from aae_train.pictures import find_pictures, load_picture
+from aae_train.pictures import find_pictures, load_picture, tell_trouble
 from aae_train.split import Split
 from aae_train.synthetic import make_defect
 
@@ -58,7 +58,7 @@ def check_labelled(labelled: LabelledSet) -> None:
             if picture.mask_path is not None:
                 read_mask(picture.mask_path, size_hw)
         except AaeDetectError as error:
-            unusable.append(str(error) if str(labelled.root) in str(error) else f"{picture.path}: {error}")
+            unusable.append(tell_trouble(picture.path, error))
     if unusable:
         raise ConfigError(
             f"{len(unusable)} of {len(labelled.pictures)} test pictures of {labelled.root} cannot be used, the first: "

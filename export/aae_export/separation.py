@@ -19,6 +19,7 @@ from aae_detect.errors import FrameError, SourceError
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import to_bgr8
 from aae_export.on_demand import OnDemand
+from aae_train.pictures import tell_trouble
 from aae_train.synthetic import make_defect
 
 _TIMED_RUNS, _WARMUP = 30, 5
@@ -61,7 +62,7 @@ def without_unreadable(labelled: LabelledSet, bits: int | None = None) -> tuple[
             to_bgr8(read_picture(picture.path), bits)
             kept.append(picture)
         except (SourceError, FrameError) as error:
-            left_out.append(str(error) if str(picture.path) in str(error) else f"picture {picture.path}: {error}")
+            left_out.append(tell_trouble(picture.path, error))
     serves = {picture.defective for picture in kept} == {False, True}
     return replace(labelled, pictures=tuple(kept)) if serves else None, tuple(left_out)
 

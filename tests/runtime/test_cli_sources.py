@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,13 @@ ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
 
 def events(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def wait_while(process: subprocess.Popen[str], waiting: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while waiting():
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.05)
 
 
 def test_two_files_share_a_model_and_keep_their_outputs_apart(tiny_model: Path, tmp_path: Path) -> None:
@@ -52,11 +60,10 @@ def test_a_configured_camera_is_waited_for_lost_and_found_again(tiny_model: Path
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
 
         def wait_for(what: str, source: str = "line 1") -> None:
-            until = time.monotonic() + 20
-            while not any(what in (e["type"], e.get("state")) and e["source"] == source for e in _whole(log)):
-                assert time.monotonic() < until, f"no {what}"
-                assert process.poll() is None
-                time.sleep(0.05)
+            def is_that(event: dict[str, object]) -> bool:
+                return what in (event["type"], event.get("state")) and event["source"] == source
+
+            wait_while(process, lambda: not any(is_that(e) for e in _whole(log)))
 
         wait_for("lost")  # it was never there
         wait_for("frame", "line 2")
@@ -87,10 +94,9 @@ def test_beside_a_camera_no_frame_of_a_file_is_lost_and_what_the_camera_refuses_
     command = [*COMMAND, "--config", config, "--no-window", "--jsonl", log]
     command += ["--save-ng", tmp_path / "ng", "--save-video", tmp_path / "o.avi"]
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
-        until = time.monotonic() + 60
-        while len({e["source"] for e in _whole(log) if e.get("frame") == 29 or e["source"] == "line 1"}) < 2:
-            assert time.monotonic() < until and process.poll() is None
-            time.sleep(0.05)
+        last = ("film", 29)
+        wait_while(process, lambda: last not in {(e["source"], e.get("frame")) for e in _whole(log)})
+        wait_while(process, lambda: "line 1" not in {e["source"] for e in _whole(log)})
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=20)[1]
     assert process.returncode == 3, said

@@ -1,8 +1,5 @@
 import struct
-import threading
-import time
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -300,102 +297,6 @@ def test_a_camera_that_keeps_its_pixel_format_says_which_in_letters(tmp_path):
         camera = CameraSource(f"fake:{plug}", CameraOptions(pixel_format=asked))
         camera.close()
         assert camera.notes == notes
-
-
-@pytest.fixture(scope="module")
-def camera_server(frames):
-    """Serves an endless MJPEG stream, one that stops after five frames, one that hangs, and a video file."""
-    packed = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
-    stopping = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path.startswith("/film"):
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(self.server.film)
-                return
-            if not self.path.startswith("/live"):
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            count = 5 if "stops" in self.path else 1000
-            try:
-                for number in range(count):
-                    data = packed[number % len(packed)]
-                    head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
-                    self.wfile.write(head + data + b"\r\n")
-                    if "hangs" in self.path and number == 10:
-                        stopping.wait(10)
-                    if stopping.wait(0.01):
-                        return
-            except OSError:
-                return
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.film = b""
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    stopping.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def address(server, path):
-    return f"http://127.0.0.1:{server.server_address[1]}{path}"
-
-
-def test_a_stream_over_http_is_read_as_it_comes(camera_server):
-    source = open_source(address(camera_server, "/live?token=secret"))
-    assert isinstance(source, CameraSource)
-    assert source.live
-    assert source.name == address(camera_server, "/live?token=***")
-    found = [source.read() for _ in range(20)]
-    assert [frame.index for frame in found] == list(range(20))
-    assert [read_counter(frame.image) for frame in found] == list(range(20))
-    assert {frame.source for frame in found} == {source.name}
-    source.close()
-    assert source.read() is None
-
-
-def test_a_stream_that_ends_is_a_failure_and_says_so(camera_server):
-    source = open_source(address(camera_server, "/live/stops"))
-    with pytest.raises(SourceError, match=r"stream http.* stopped after \d frames"):
-        read_all(source)
-    assert source.read() is None
-
-
-def test_a_stream_that_hangs_is_given_up_after_its_timeout(camera_server):
-    source = CameraSource(address(camera_server, "/live/hangs"), CameraOptions(read_timeout_ms=500))
-    started = time.monotonic()
-    with pytest.raises(SourceError, match="stopped after"):
-        read_all(source)
-    assert time.monotonic() - started < 4
-
-
-def test_a_stream_that_is_not_there_is_told_at_once_and_without_its_password(camera_server, capfd):
-    host = f"127.0.0.1:{camera_server.server_address[1]}"
-    for password in ("secret", "[secret"):
-        with pytest.raises(SourceError, match="does not answer or is no video") as failure:
-            open_source(f"http://me:{password}@{host}/nothing")
-        assert f"http://me:***@{host}/nothing" in str(failure.value)
-        out, err = capfd.readouterr()
-        assert "secret" not in str(failure.value) + out + err
-
-
-def test_a_video_file_on_a_server_is_a_video_file(camera_server, frames, tmp_path):
-    camera_server.film = write_video(tmp_path / "film.avi", frames[:6], "MJPG").read_bytes()
-    source = open_source(address(camera_server, "/film.avi"))
-    assert not source.live
-    assert len(read_all(source)) == 6
 
 
 def test_a_file_address_is_the_file(tmp_path, frames):

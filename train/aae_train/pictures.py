@@ -219,10 +219,15 @@ def _check_one(store: PictureStore, number: int) -> PictureInfo | str:
         image = read_picture(path)
         store.keep(number, prepare(image, store.input_hw, store.fit, store.bits)[0])
     except (AaeDetectError, OSError) as error:
-        return str(error) if str(path) in str(error) else f"picture {path}: {error}"
+        return tell_trouble(path, error)
     channels = 1 if image.ndim == 2 else image.shape[2]
     digest, size_hw = hashlib.sha256(data).hexdigest(), (image.shape[0], image.shape[1])
     return PictureInfo(path, size_hw, channels, image.dtype.itemsize * 8, digest, int(image.max()))
+
+
+def tell_trouble(path: Path, error: Exception) -> str:
+    """Say what is wrong with a picture, by its path, which not every error names."""
+    return str(error) if str(path) in str(error) else f"picture {path}: {error}"
 
 
 def is_cut_off(data: bytes) -> bool:

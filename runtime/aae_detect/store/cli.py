@@ -82,21 +82,7 @@ def list_events(
     with cli_errors():
         import json
 
-        from aae_detect.store.event_store import EventStore
-
-        since_ms = None if since is None else round((time.time() - since) * 1000)
-        with EventStore(store, read_only=True) as opened:
-            found = list(
-                opened.events(
-                    types=types,
-                    verdicts=verdicts,
-                    sources=sources,
-                    since_ms=since_ms,
-                    newest_first=True,
-                    limit=limit,
-                    damaged=_tell_damaged,
-                )
-            )
+        found = _find(store, types, verdicts, sources, since, newest_first=True, limit=limit)
         for stored in reversed(found):
             if as_json:
                 pictures = {what: str(path) for what, path in stored.pictures.items()}
@@ -155,21 +141,7 @@ def export(
 ) -> None:
     """Copy the frames of events into a folder, as they were judged."""
     with cli_errors():
-        from aae_detect.store.event_store import EventStore
-
-        since_ms = None if since is None else round((time.time() - since) * 1000)
-        marked = "good" if good else None
-        with EventStore(store, read_only=True) as opened:
-            chosen = list(
-                opened.events(
-                    types=types,
-                    verdicts=verdicts,
-                    sources=sources,
-                    since_ms=since_ms,
-                    mark=marked,
-                    damaged=_tell_damaged,
-                )
-            )
+        chosen = _find(store, types, verdicts, sources, since, mark="good" if good else None)
         frames = [(stored.key, stored.pictures["frame"]) for stored in chosen if "frame" in stored.pictures]
         copied = 0
         try:
@@ -206,6 +178,23 @@ def prune(store: Path, days: float, most: int, gb: float) -> None:
         with EventStore(store) as opened:
             gone = opened.prune(Retention(days, most, round(gb * 2**30)), orphans=True)
         click.echo(f"{gone} events taken out")
+
+
+def _find(
+    store: Path,
+    types: tuple[str, ...],
+    verdicts: tuple[str, ...],
+    sources: tuple[str, ...],
+    since: float | None,
+    **more: Any,
+) -> list[StoredEvent]:
+    """Read the events that `_filters` and `more` (of `EventStore.events`) let through; tells of damaged ones."""
+    from aae_detect.store.event_store import EventStore
+
+    since_ms = None if since is None else round((time.time() - since) * 1000)
+    wanted = {"types": types, "verdicts": verdicts, "sources": sources, "since_ms": since_ms, **more}
+    with EventStore(store, read_only=True) as opened:
+        return list(opened.events(**wanted, damaged=_tell_damaged))
 
 
 def _tell_damaged(error: DamagedEventError) -> None:

@@ -136,10 +136,13 @@ def test_what_may_not_be_published_waits_until_it_may(
     link.start()
     wait_for(lambda: any("the broker refuses a message: Not authorized" in line for line in said))
     wait_for(lambda: forwarder.waiting == 4, timeout_s=60)
+    assert 0 not in {found["n"] for found in listener.events()}
     rights.write_text("topic readwrite #\n")
     broker.send(signal.SIGHUP)  # which makes mosquitto read the rights again
     wait_for(lambda: forwarder.waiting == 0, timeout_s=60)
     listener.wait_for(lambda _heard: {found["n"] for found in listener.events()} == {0, 1, 2, 3})
+    assert len({found["key"] for found in listener.events()}) == 4, "what came twice is told by its key"
+    assert not any("left out" in line for line in said), said
 
 
 def test_numbers_that_come_again_are_not_taken_for_refused(
