@@ -182,7 +182,16 @@ def _applied(variant: Variant) -> Iterator[None]:
 
 
 def _call(command: click.Command, *arguments: object) -> None:
-    command.main([str(argument) for argument in arguments], standalone_mode=False)
+    """Run a command of ours in this process, with what is replaced in it.
+
+    Raises:
+        SystemExit: it ended with a code.
+    """
+    try:
+        command.main([str(argument) for argument in arguments], standalone_mode=False)
+    except SystemExit as end:  # some end so when all is well, too
+        if end.code:
+            raise
 
 
 def _to_table(rows: list[dict[str, Any]], names: list[str], document: dict[str, Any]) -> str:

@@ -28,7 +28,6 @@ from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
 from aae_detect.sinks.settings import SinkSettings, read_sinks
 from aae_detect.stop_signals import stop_on_signals
-from aae_detect.store.database import StoreDiskError
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
 from aae_detect.stream_judges import Judges, Models, load_deciders, load_judges
@@ -104,12 +103,9 @@ def _open_store(
     if folder is None:
         sinks.start(None, names)
         return None
-    try:
-        store = EventStore(folder)
-    except StoreDiskError as error:  # such a disk must not keep a line from starting
-        say(f"warning: {error}; no event is kept until aae-detect is started again, verdicts go on")
-        sinks.start(None, names)
-        return None
+    store = EventStore(folder, waits_for_disk=True)  # such a disk must not keep a line from starting
+    if not store.is_open:
+        say(f"warning: {store.problem}; no event is kept until it works, which is tried every minute; verdicts go on")
     sinks.start(store, names)
     models = sorted({of_source.detector.model_sha256 for of_source in judges})
 
@@ -119,7 +115,8 @@ def _open_store(
         except ConfigError as error:  # nor may it hide how the line ended
             say(f"warning: {error}")
 
-    keep("start", models=models, version=__version__)
+    if store.is_open:
+        keep("start", models=models, version=__version__)
     closing.callback(store.close)
     closing.callback(keep, "stop")
     return store

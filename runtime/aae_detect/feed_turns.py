@@ -57,7 +57,9 @@ class FeedTurn:
             now = perf_counter()
             self._recent.append(now)
             if self._most_fps is not None:
-                self.due_s = max(self.due_s + 1 / self._most_fps, now)
+                # From when it was due, so that the rate holds on average; who comes a whole turn late begins anew.
+                interval_s = 1 / self._most_fps
+                self.due_s = (self.due_s if now - self.due_s < interval_s else now) + interval_s
         return item
 
     @property

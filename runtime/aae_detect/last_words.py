@@ -33,12 +33,14 @@ def _of_stream(stream: Stream, summary: Summary) -> Iterator[str]:
         yield f"age of a frame at its verdict: {_percentiles(summary.age_ms)}"
     if summary.dropped:
         faster = "" if stream.most_fps is None else f", or faster than the {stream.most_fps:g} per second asked for"
-        yield f"{summary.dropped} frames were dropped: they came while others were judged{faster}"
+        were = "frame was dropped: it" if summary.dropped == 1 else "frames were dropped: they"
+        yield f"{summary.dropped} {were} came while others were judged{faster}"
     if summary.outages:
-        yield f"the camera was lost {summary.outages} times"
+        yield f"the camera was lost {summary.outages} time{'' if summary.outages == 1 else 's'}"
     for output in stream.outputs:
         if output.dropped:
-            yield f"{output.dropped} frames were too many for {getattr(output, 'name', type(output).__name__)}"
+            were = "frame was" if output.dropped == 1 else "frames were"
+            yield f"{output.dropped} {were} too many for {getattr(output, 'name', type(output).__name__)}"
 
 
 def _percentiles(values_ms: Sequence[float]) -> str:

@@ -52,7 +52,10 @@ def put_together(
         lines = EventOutput(settings.jsonl, say, append=live and not settings.demo)
         events = _queued(lines, live, pictures=False)
     streams, newest, tally = [], [], None
-    for wanted, source, of_source, decider in zip(settings.streams, sources, judges, deciders, strict=True):
+    names = file_names([source.name for source in sources])
+    for wanted, source, of_source, decider, name in zip(
+        settings.streams, sources, judges, deciders, names, strict=True
+    ):
         detector = of_source.detector
         note = source.name if len(sources) > 1 else ""
         drawer = Drawer(inset=settings.show_reconstruction, note=note)
@@ -63,11 +66,11 @@ def put_together(
         if events is not None:
             outputs.append(events)
         if settings.save_video is not None:
-            path = _path_of(settings.save_video, source, len(sources))
+            path = settings.save_video
+            path = path.with_stem(f"{path.stem}-{name}") if name else path
             outputs.append(_queued(VideoOutput(path, source, drawer), source.live))
         if settings.save_ng is not None:
-            folder = settings.save_ng if len(sources) == 1 else settings.save_ng / _slug(source.name)
-            outputs.append(_queued(NgOutput(folder, drawer, say), source.live))
+            outputs.append(_queued(NgOutput(settings.save_ng / name, drawer, say), source.live))
         if store is not None:
             kept = StoreOutput(store, Retention(), drawer, say)
             outputs.append(_queued(kept, source.live, events_room=_LINES_ROOM))
@@ -118,9 +121,18 @@ def _queued(output: Output, live: bool, pictures: bool = True, events_room: int 
     return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures, events_room) if live else output
 
 
-def _path_of(path: Path, source: FrameSource, count: int) -> Path:
-    return path if count == 1 else path.with_stem(f"{path.stem}-{_slug(source.name)}")
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "source"
+def file_names(sources: Sequence[str]) -> list[str]:
+    """Name the files of each source; that of one alone is empty, and no two are the same, whatever letters are lost."""
+    if len(sources) == 1:
+        return [""]
+    found: list[str] = []
+    taken: set[str] = set()
+    for source in sources:
+        plain = re.sub(r"[^\w.-]+", "-", source).strip("-") or "source"
+        name, number = plain, 1
+        while name.casefold() in taken:  # there are disks for which capitals are the same letters
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        found.append(name)
+    return found

@@ -1,10 +1,14 @@
 """What `benchmarks/ablation.py` leaves out is really left out, and nothing else."""
 
+import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -59,3 +63,32 @@ def test_what_was_changed_is_as_before(ablation: ModuleType) -> None:
         with ablation._applied(variant):
             pass
     assert (HeadJudge.compare, HeadJudge.combine, dict(SHAPES)) == before
+
+
+def test_rows_and_table_are_written_for_each_variant_and_kept(
+    ablation: ModuleType, labelled_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ("--size", "64", "--batch-size", "4", "--device", "cpu")
+    default, places = ablation.VARIANTS[:2]
+    monkeypatch.setattr(ablation, "VARIANTS", (replace(default, options=small), places))
+    target, table = tmp_path / "rows.json", tmp_path / "table.md"
+    arguments = ["--data", labelled_set.parent, "--sets", labelled_set.name, "--minutes", 0.1, "--work", tmp_path]
+    command = [str(word) for word in (*arguments, "--json", target, "--table", table)]
+    ablation.main(command, standalone_mode=False)
+    rows = json.loads(target.read_text())["rows"]
+    assert [row["variant"] for row in rows] == ["default", "places alone"]
+    assert all(0 <= row["image_auroc"] <= 1 and row["steps"] > 0 for row in rows)
+    assert rows[0]["steps"] == rows[1]["steps"], "the second one is the same training"
+    lines = table.read_text().splitlines()
+    assert len(lines) == 9 and lines[-1].startswith(f"| places alone | {100 * rows[1]['image_auroc']:.1f} / ")
+    written = target.read_text()
+    monkeypatch.setattr(ablation, "_measure", lambda *_: pytest.fail("it was measured already"))
+    ablation.main(command, standalone_mode=False)
+    assert target.read_text() == written
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_that_ends_with_a_code_ends_the_measuring(ablation: ModuleType, code: int) -> None:
+    command = click.Command("ends", callback=lambda: sys.exit(code))
+    with pytest.raises(SystemExit) if code else nullcontext():
+        ablation._call(command)

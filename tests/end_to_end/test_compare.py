@@ -22,7 +22,6 @@ pytest.importorskip("onnxscript", reason="needs the export extra")
 from click.testing import CliRunner, Result
 
 from aae_compare.cli import main
-from aae_detect import DemoCamera
 from aae_detect.bench.cli import main as bench
 from aae_detect.bench.metrics import auroc
 from aae_detect.picture_source import natural_key, read_picture
@@ -38,22 +37,6 @@ def compare(*arguments: object) -> Result:
 def read(out: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((out / "compare.json").read_text())
     return document
-
-
-@pytest.fixture(scope="module")
-def labelled_set(demo_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set in MVTec AD layout; its name has to be escaped in HTML."""
-    root = tmp_path_factory.mktemp("sets") / "nuts & <b>bolts"
-    shutil.copytree(demo_pictures, root / "train" / "good")
-    good, bad = DemoCamera(4, (120, 160), defect_rate=0.0), DemoCamera(5, (120, 160), defect_rate=1.0)
-    shown = [index for index in range(0, 200, 7) if bad.mask(index).any()][:6]
-    for folder in ("test/good", "test/worn", "ground_truth/worn"):
-        (root / folder).mkdir(parents=True)
-    for index in shown:
-        cv2.imwrite(str(root / f"test/good/{index}.png"), good.render(index)[0])
-        cv2.imwrite(str(root / f"test/worn/{index}.png"), bad.render(index)[0])
-        cv2.imwrite(str(root / f"ground_truth/worn/{index}_mask.png"), bad.mask(index))
-    return root
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from aae_detect.run_streams import file_names
+
 COMMAND = [sys.executable, "-m", "aae_detect"]
 ENVIRONMENT = {**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
 
@@ -75,7 +77,7 @@ def test_a_configured_camera_is_waited_for_lost_and_found_again(tiny_model: Path
     assert process.returncode in (0, 3), said
     assert "line 1: no signal" in said
     assert "line 1: back after" in said
-    assert "line 1: the camera was lost 1 times" in said
+    assert "line 1: the camera was lost 1 time\n" in said
     frames = [event for event in events(log) if event["type"] == "frame"]
     assert {event["source"] for event in frames} == {"line 1", "line 2"}
 
@@ -107,6 +109,17 @@ def test_beside_a_camera_no_frame_of_a_file_is_lost_and_what_the_camera_refuses_
     assert line.get(cv2.CAP_PROP_FPS) == 50, "the camera's own, which is known once it is there"
     film.release()
     line.release()
+
+
+def test_no_two_sources_share_a_folder_or_a_file() -> None:
+    assert file_names(["line 1"]) == [""]
+    assert file_names(["line 1", "line-1", "LINE 1", "line-1-2", "???"]) == [
+        "line-1",
+        "line-1-2",
+        "LINE-1-3",
+        "line-1-2-2",
+        "source",
+    ]
 
 
 def test_a_camera_that_is_not_there_ends_it_unless_it_is_waited_for(tiny_model: Path, tmp_path: Path) -> None:

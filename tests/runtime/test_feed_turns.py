@@ -12,6 +12,7 @@ import pytest
 
 from aae_detect import Detector, Frame
 from aae_detect.errors import FrameError
+from aae_detect.feed_turns import FeedTurn
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.loop import Stream, Summary, run_loop
@@ -22,9 +23,10 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 class ScriptedCamera:
     """A live source whose items a generator makes; it takes as long for the next one as it likes."""
 
-    live, fps = True, 0.0
+    fps = 0.0
 
-    def __init__(self, name: str, items: Iterator[Frame | Signal]) -> None:
+    def __init__(self, name: str, items: Iterator[Frame | Signal], live: bool = True) -> None:
+        self.live = live
         self.name, self._items = name, items
 
     def read(self) -> Frame | Signal | None:
@@ -99,6 +101,19 @@ def test_a_camera_that_is_judged_seldom_holds_up_no_other() -> None:
     assert took_s < 5, "kept waiting while the other is not due, each would take 0.1 s"
     assert (eager.frames, eager.dropped) == (100, 0)
     assert 1 <= seldom.frames <= 2 * took_s + 2
+
+
+def test_at_most_so_many_a_second_from_the_first_frame_on_and_after_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments_s = [100.0, 100.3, 100.5, 107.0, 107.25]
+    monkeypatch.setattr("aae_detect.feed_turns.perf_counter", lambda: moments_s[0])
+    camera = ScriptedCamera("line", (frame("line", number) for number in itertools.count()), live=False)
+    turn = FeedTurn(camera, threading.Condition(), most_fps=4.0)
+    due_s = []
+    while moments_s:
+        assert turn.take() is not None
+        due_s.append(turn.due_s)
+        moments_s.pop(0)
+    assert due_s == [100.25, 100.5, 100.75, 107.25, 107.5], "a little late keeps the rate, a gap begins anew"
 
 
 def test_nothing_is_done_while_what_waits_is_not_due() -> None:

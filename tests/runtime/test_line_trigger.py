@@ -108,6 +108,23 @@ def test_a_process_without_standard_input_says_so(monkeypatch: pytest.MonkeyPatc
     assert said[0].startswith("warning: standard input has ended")
 
 
+def test_where_only_pictures_wait_the_end_of_the_lines_is_no_alarm_unless_a_camera_comes_later() -> None:
+    said: list[str] = []
+    reading, writing = os.pipe()
+    lines = TriggerLines(said.append, reading)
+    trigger = lines.subscribe(live=False)
+    os.write(writing, b"A1\nA2\n")
+    os.close(writing)
+    wait_for(lambda: said)
+    os.close(reading)
+    assert names(trigger) == ["A1", "A2"]
+    assert said == ["standard input has ended after 2 lines; pictures beyond those are not decided on"]
+    lines.subscribe(live=False)
+    assert len(said) == 1
+    lines.subscribe()
+    assert said[1].startswith("warning: standard input has ended; no line triggers")
+
+
 def make_command(folder: Path) -> list[str]:
     rules = folder / "decide.toml"
     rules.write_text('[decide]\nper = "trigger"\nof_frames = 2\nng_frames = 2\n')
@@ -121,7 +138,7 @@ def test_aae_detect_decides_on_parts_behind_a_stray_byte_and_says_that_no_more_c
     said = done.stderr.decode()
     assert "Traceback" not in said, said
     assert all(f"part {name} " in said for name in ("A1", "\ufffdb", "A2")), said
-    assert said.count("warning: standard input has ended") == 1, said
+    assert said.count("standard input has ended after 3 lines") == 1, said
 
 
 def test_aae_detect_ends_well_while_somebody_may_still_write(tmp_path: Path) -> None:

@@ -134,7 +134,34 @@ def test_a_line_starts_with_a_read_only_store(disk: Disk, tiny_model: Path) -> N
     with pytest.raises(StoreDiskError, match="cannot be made"):
         EventStore(disk.folder / "another")
     said = _run(tiny_model, disk.folder / "store")
-    assert said.count("no event is kept until aae-detect is started again") == 1
+    assert said.count("no event is kept until it works, which is tried every minute; verdicts go on") == 1
+
+
+def test_a_disk_that_is_mended_is_used_without_a_new_start(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventStore(disk.folder / "store") as before:
+        before.append(event())
+    disk.remount("ro")
+    said: list[str] = []
+    (tmp_path / "tell.py").write_text("def on_event(event, pictures): pass\n")
+    sink = PythonCall(PythonSettings(f"{tmp_path}/tell.py:on_event"))
+    with EventStore(disk.folder / "new", waits_for_disk=True) as store, closing(Forwarder(store, sink, said.append)):
+        assert len(said) == 1 and "hears of no event until it works, which is tried every minute" in said.pop()
+    with EventStore(disk.folder / "store", least_free_bytes=MEGABYTE, waits_for_disk=True) as store:
+        assert not store.is_open and "read-only" in store.problem
+        output = output_of(store, said)
+        output.signal(signal())
+        disk.remount("rw")
+        output.signal(signal())
+        assert not store.is_open
+        assert len(said) == 1, "it is tried once a minute, and said once"
+        monkeypatch.setattr(store, "_next_try_s", 0.0)
+        output.signal(signal())
+        assert said[1:] == [f"{store.folder}: events are kept again, 2 are missing"]
+        assert store.is_open and store.problem == "" and store.count() == 2
+    with EventStore(disk.folder / "store", waits_for_disk=True) as store:
+        assert store.is_open and store.count() == 2
 
 
 def test_a_line_starts_on_a_full_disk(disk: Disk, tiny_model: Path) -> None:

@@ -83,12 +83,24 @@ class TriggerLines:
         """Take who is told, once, that no more lines will come, and where they come from; standard input by default."""
         self._say, self._file_number = say, file_number
         self._triggers: list[LineTrigger] = []
+        self._lock = threading.Lock()
+        self._any_live = False
+        self._count = 0
+        self._ended_well = False
+        """Whether no more lines will come, and only files have waited for them."""
+
         self._thread: threading.Thread | None = None
 
     def subscribe(self, live: bool = True) -> LineTrigger:
         """Return a trigger for a camera or a file; reading starts with the first one."""
         trigger = LineTrigger(live, self._say)
         self._triggers.append(trigger)
+        with self._lock:
+            self._any_live = self._any_live or live
+            too_late = live and self._ended_well
+            self._ended_well = self._ended_well and not too_late
+        if too_late:
+            self._warn("has ended")
         if self._thread is None:
             # A daemon: a read of standard input cannot be broken off.
             self._thread = threading.Thread(target=self._read, name="trigger lines", daemon=True)
@@ -100,9 +112,17 @@ class TriggerLines:
         try:
             self._hand_out()
         except (OSError, ValueError) as error:  # ValueError: Python's own standard input is closed
-            why = f"cannot be read any more: {getattr(error, 'strerror', None) or error}"
+            self._warn(f"cannot be read any more: {getattr(error, 'strerror', None) or error}")
+            return
+        with self._lock:
+            ended_well = self._ended_well = not self._any_live and self._count > 0
+        if ended_well:  # as it must: each line waits for its picture
+            lines = "1 line" if self._count == 1 else f"{self._count} lines"
+            self._say(f"standard input has ended after {lines}; pictures beyond those are not decided on")
         else:
-            why = "has ended"
+            self._warn("has ended")
+
+    def _warn(self, why: str) -> None:
         self._say(
             f"warning: standard input {why}; no line triggers from now on, and parts that come are not decided on. "
             "Whoever writes the lines must keep it open"
@@ -127,6 +147,7 @@ class TriggerLines:
 
     def _put(self, lines: Sequence[str]) -> None:
         at_s = time.monotonic()
+        self._count += len(lines)
         for line in lines:
             for trigger in self._triggers:
                 trigger.put(line[:_LONGEST].strip(), at_s)

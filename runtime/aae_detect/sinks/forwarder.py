@@ -49,7 +49,9 @@ class Forwarder:
         self._opened, self._is_open = ExitStack(), False
         try:
             self._open()
-        except StoreDiskError as error:
+        except ConfigError as error:
+            if store.is_open and not isinstance(error, StoreDiskError):
+                raise
             say(f"warning: {error}; {sink.name} hears of no event until it works, which is tried every minute")
         self._stop = threading.Event()
         self._until_s = float("inf")

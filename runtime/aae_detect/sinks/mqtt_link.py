@@ -98,9 +98,7 @@ class MqttLink:
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> bool:
         """Publish what only counts now; returns whether there was a connection to do so."""
         client = self._client
-        if client is None:
-            return False
-        return int(client.publish(topic, payload, qos=1, retain=retain).rc) == 0
+        return client is not None and self._publish(client, topic, payload, retain)
 
     def send(self, messages: Sequence[Message], stop: threading.Event) -> int:
         """Publish, and wait until the broker has confirmed.
@@ -144,6 +142,15 @@ class MqttLink:
         self._lost.set()
         if self._thread.ident is not None:
             self._thread.join(2 * _ANSWER_S)
+
+    def _publish(self, client: Client, topic: str, payload: bytes, retain: bool) -> bool:
+        """Publish without waiting; a refusal is told when it comes. Returns whether the client has taken it."""
+        if too_large := self._refusals.too_large(topic, payload):
+            self._refusals.leave_out(topic, too_large)
+            return True  # trying again would help nothing
+        info = client.publish(topic, payload, qos=1, retain=retain)
+        self._refusals.watch(topic, info)
+        return int(info.rc) == 0
 
     def _wait(self, client: Client, topic: str, info: MQTTMessageInfo, until_s: float, stop: threading.Event) -> str:
         """Wait for the answer to one message; returns what went wrong."""
@@ -189,7 +196,7 @@ class MqttLink:
             if self._listeners:
                 client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._listeners])
             for topic, payload in (*self.greetings, (f"{self.topic}/status", b"online")):
-                client.publish(topic, payload, qos=1, retain=True)
+                self._publish(client, topic, payload, retain=True)
             self._client = client
             self._connected.set()
             self.connections += 1

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessageInfo
     from paho.mqtt.reasoncodes import ReasonCode
 
 _FOR_GOOD = (0x90, 0x95, 0x99)
@@ -31,19 +32,37 @@ class Refusals:
         self._unheard: dict[str, str] = {}
         """Topics that may not be listened to, and why."""
 
+        self._watched: dict[int, tuple[str, MQTTMessageInfo]] = {}
+        """Messages whose answer nobody waits for, with their topics, by their number."""
+
+        self._refused: set[str] = set()
+        """Topics where the last one of those was refused."""
+
         self._most_bytes: int | None = None
 
     def connected(self, most_bytes: int | None) -> None:
         """Begin anew, with the size of the largest packet that the broker takes; None: any."""
         self._reasons.clear()
+        self._watched.clear()
         self._most_bytes = most_bytes
 
     def answered(self, number: int, reason: ReasonCode) -> None:
         """Note an answer. Numbers come again, so a good one takes the place of a bad one that nobody asked for."""
-        if reason.is_failure:
+        topic, info = self._watched.pop(number, ("", None))
+        if info is not None and not info.is_published():  # else this is the answer to another one of that number
+            self._tell(topic, reason)
+        elif reason.is_failure:
             self._reasons[number] = reason
         else:
             self._reasons.pop(number, None)
+
+    def watch(self, topic: str, info: MQTTMessageInfo) -> None:
+        """Tell if a message is refused whose answer nobody waits for."""
+        self._watched[info.mid] = topic, info
+        reason = self._reasons.pop(info.mid, None)
+        if reason is not None:  # the answer was here first
+            self._watched.pop(info.mid, None)
+            self._tell(topic, reason)
 
     def too_large(self, topic: str, payload: bytes) -> str:
         """Say that the broker would end the connection over a message of this size; empty where it takes it."""
@@ -72,6 +91,15 @@ class Refusals:
                 "is refused there"
             )
         self._left_out[topic] = self._left_out.get(topic, 0) + 1
+
+    def _tell(self, topic: str, reason: ReasonCode) -> None:
+        """Say once that messages on a topic are refused, and once that they are taken again."""
+        if reason.is_failure and topic not in self._refused:
+            self._refused.add(topic)
+            self._say(f"warning: {self._name}: what is said on {topic} is refused ({reason}); allow it there")
+        elif topic in self._refused and not reason.is_failure:
+            self._refused.remove(topic)
+            self._say(f"{self._name}: {topic} is taken again")
 
     def subscribed(self, reasons: Mapping[str, ReasonCode]) -> None:
         """Tell of topics that may not be listened to, and of those that may be again."""

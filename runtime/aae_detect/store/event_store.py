@@ -6,6 +6,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ DATABASE, PICTURES, RESERVE = "events.sqlite", "pictures", ".reserve"
 LEAST_FREE_BYTES = 200 * 2**20
 """With less room than this on the disk, no pictures are kept: verdicts go on."""
 
+_OPEN_AGAIN_S = 60.0
+"""Between tries to open a store that could not be opened at the start."""
+
 
 @dataclass(frozen=True)
 class Retention:
@@ -39,38 +43,49 @@ class Retention:
 class EventStore:
     """One store; any number of processes may read, and others write beside the one that runs, now and then."""
 
-    def __init__(self, folder: Path, read_only: bool = False, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        read_only: bool = False,
+        least_free_bytes: int = LEAST_FREE_BYTES,
+        waits_for_disk: bool = False,
+    ) -> None:
         """Open a store, made where there is none.
+
+        Args:
+            folder: Where it lies.
+            read_only: Whether only to read, what another process may write.
+            least_free_bytes: With less room on the disk, no pictures are kept.
+            waits_for_disk: Whether a disk that is full, read-only or damaged is no error: it is not open then, and
+                `append` tries again, once a minute.
 
         Raises:
             StoreDiskError: the disk is full, read-only or damaged.
             ConfigError: it cannot be opened or made for another reason.
         """
         self.folder = folder
+        self.is_open = False
         self.problem = ""
-        """Why pictures are not kept at the moment; empty where they are."""
+        """Why pictures are not kept at the moment, or nothing at all; empty where they are."""
 
         self._pictures = PictureFiles(folder / PICTURES)
+        self._room = DiskRoom(folder, folder / RESERVE, least_free_bytes)
+        self._database: sqlite3.Connection
         self._lock = threading.Lock()
         self._committed = threading.Condition()
         if read_only:
             if not (folder / DATABASE).is_file():
                 raise ConfigError(f"{folder} holds no {DATABASE}; give the folder that `aae-detect --store` wrote to")
             self._database = open_database(folder / DATABASE, read_only=True)
+            self.is_open = True
             return
         try:
-            (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            kind = StoreDiskError if is_disk_trouble(error) else ConfigError
-            raise kind(f"--store {folder} cannot be made: {error.strerror}") from error
-        self._room = DiskRoom(folder, folder / RESERVE, least_free_bytes)
-        try:
-            self._database = open_database(folder / DATABASE)
+            self._open()
         except StoreDiskError as error:
-            if not (error.is_full and self._room.give_up_reserve()):
+            if not waits_for_disk:
                 raise
-            self._database = open_database(folder / DATABASE)
-        self._room.look()
+            self.problem = str(error)
+        self._next_try_s = time.monotonic() + _OPEN_AGAIN_S
 
     def append(self, event: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
         """Commit an event; when this returns, it is on the disk.
@@ -91,6 +106,7 @@ class EventStore:
         key = f"{at_ms:012x}-{secrets.token_hex(6)}"
         body = json.dumps(dict(event), allow_nan=False)
         with self._lock:
+            self._open_late()
             names = self._write_pictures(key, at, pictures or {})
             size = sum(map(len, pictures.values())) if pictures and names else 0
             kinds = (str(event["type"]), str(event["source"]), str(event.get("verdict", "")))
@@ -217,13 +233,40 @@ class EventStore:
 
     def close(self) -> None:
         """Close the file; may be called more than once."""
-        self._database.close()
+        if self.is_open:
+            self._database.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _open(self) -> None:
+        """Make the folder, and open the database in it, with the help of the reserve where the disk is full."""
+        try:
+            (self.folder / PICTURES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            kind = StoreDiskError if is_disk_trouble(error) else ConfigError
+            raise kind(f"--store {self.folder} cannot be made: {error.strerror}") from error
+        try:
+            self._database = open_database(self.folder / DATABASE)
+        except StoreDiskError as error:
+            if not (error.is_full and self._room.give_up_reserve()):
+                raise
+            self._database = open_database(self.folder / DATABASE)
+        self.is_open = True
+        self._room.look()
+
+    def _open_late(self) -> None:
+        """Open what could not be opened at the start, if it is time to try."""
+        if self.is_open:
+            return
+        if time.monotonic() < self._next_try_s:
+            raise ConfigError(self.problem)
+        self._next_try_s = time.monotonic() + _OPEN_AGAIN_S
+        self._open()
+        self.problem = ""
 
     def _commit(self, *row: str | int) -> None:
         """Insert an event, with the help of the reserve where the disk is full."""

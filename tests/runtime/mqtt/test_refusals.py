@@ -151,18 +151,41 @@ def test_numbers_that_come_again_are_not_taken_for_refused(
     rights = tmp_path / "rights"
     rights.write_text(f"topic write {TOPIC}/events\ntopic write {TOPIC}/status\n")
     broker = make_broker("allow_anonymous true", f"acl_file {rights}", "max_queued_messages 1000")
-    link = closes.enter_context(closing(MqttLink(MqttSettings(broker.url, TOPIC), print)))
+    said: list[str] = []
+    link = closes.enter_context(closing(MqttLink(MqttSettings(broker.url, TOPIC), said.append)))
     link.start()
     wait_for(lambda: link.publish(f"{TOPIC}/line-1/state", b"{}"))
-    wait_for(lambda: link._client is not None and link._client._last_mid in link._refusals._reasons)
+    wait_for(lambda: bool(said))
     assert link._client is not None
     number = link._client._last_mid
     link._client._last_mid = number - 1  # as after 65,535 more
-    said: list[str] = []
-    link._refusals._say = said.append
     assert link.send([(f"{TOPIC}/events", b"{}")], threading.Event()) == 1
     assert link._client._last_mid == number
-    assert said == [], "it was not refused"
+    assert len(said) == 1, "it was not refused"
+
+
+def test_a_state_that_may_not_be_told_is_said_once_and_once_that_it_may_be(
+    make_broker: Callable[..., Any], listen: Listen, closes: ExitStack, tmp_path: Path
+) -> None:
+    rights = tmp_path / "rights"
+    rights.write_text(f"topic read #\ntopic write {TOPIC}/status\n")
+    broker = make_broker("allow_anonymous true", f"acl_file {rights}", "max_queued_messages 1000")
+    listener, said = listen(broker), list[str]()
+    link = closes.enter_context(closing(MqttLink(MqttSettings(broker.url, TOPIC), said.append)))
+    link.start()
+    wait_for(lambda: link.publish(f"{TOPIC}/line-1/state", b"1"))
+    wait_for(lambda: bool(said))
+    assert link.publish(f"{TOPIC}/line-1/state", b"2") and link.publish(f"{TOPIC}/line-1/decision", b"3")
+    wait_for(lambda: len(said) > 1)
+    assert said == [
+        f"warning: mqtt 127.0.0.1: what is said on {TOPIC}/line-1/{name} is refused (Not authorized); allow it there"
+        for name in ("state", "decision")
+    ]
+    rights.write_text("topic readwrite #\n")
+    broker.send(signal.SIGHUP)
+    wait_for(lambda: link.publish(f"{TOPIC}/line-1/state", b"4") and len(said) > 2)
+    listener.wait_for(lambda _heard: b"4" in listener.on(f"{TOPIC}/line-1/state"))
+    assert said[2] == f"mqtt 127.0.0.1: {TOPIC}/line-1/state is taken again"
 
 
 def test_what_is_too_large_for_the_broker_is_left_out_and_the_rest_arrives(
@@ -180,6 +203,10 @@ def test_what_is_too_large_for_the_broker_is_left_out_and_the_rest_arrives(
     wait_for(lambda: forwarder.waiting == 0)
     assert [found["n"] for found in listener.events()] == [0, 2]
     assert any("and the broker takes 2000); it is left out" in line for line in said), said
+    assert link.publish(f"{TOPIC}/line-1/state", b"x" * 2000)
+    wait_for(lambda: any(f"{TOPIC}/line-1/state is refused (it has" in line for line in said))
+    assert link.publish(f"{TOPIC}/line-1/state", b"{}")
+    listener.wait_for(lambda _heard: listener.on(f"{TOPIC}/line-1/state") == [b"{}"])
     assert link.connections == 1, "the broker was not given a reason to hang up"
 
 
