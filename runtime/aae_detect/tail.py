@@ -35,8 +35,8 @@ class Tail:
 
     def probability_above(self, value: float) -> float:
         """Return the probability of a value above this one, which lies at or above the level."""
-        if self.scale <= 0:
-            return 0.0 if value > self.level else self.share
+        if self.scale <= 0:  # all that lie there are the same: nothing is known of what comes behind
+            return self.share
         excess = max(0.0, value - self.level) / self.scale
         if abs(self.shape) < 1e-6:
             return self.share * math.exp(-excess)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from aae_detect import Detector
 from aae_detect._opencv import cv2
 from aae_detect.bench import metrics
-from aae_detect.bench.accuracy import judge_pictures, map_at, measure_accuracy, scores_csv
+from aae_detect.bench.accuracy import judge_pictures, map_at, measure_accuracy, name_clips, scores_csv
 from aae_detect.bench.dataset import find_labelled_set, read_mask
-from aae_detect.errors import ModelError, SourceError
+from aae_detect.errors import ConfigError, ModelError, SourceError
 from aae_detect.geometry import place
 from aae_detect.picture_source import read_picture
 from aae_detect.scoring import map_to_frame
@@ -195,3 +195,19 @@ def test_the_csv_has_a_line_for_each_picture(tiny_model: Path, root: Path):
     assert lines[5][:3] == ["test/bright/0.png", "bright", "1"]
     assert float(lines[5][3]) == judged[4].score
     assert lines[5][5:] == ["OK", "ground_truth/bright/0.png"]  # at the threshold, not above
+
+
+def test_what_belongs_together_is_found_by_names_and_redrawn_as_a_whole(tiny_model: Path, root: Path):
+    labelled = find_labelled_set(root)
+    first = [item.path.name[0] for item in labelled.pictures]
+    assert name_clips(labelled, "^.") == first
+    detector = Detector.load(tiny_model)
+    figures = measure_accuracy(judge_pictures(detector, labelled), detector.threshold, 50, clips=first)
+    assert figures["bootstrap"]["method"] == f"percentile, {len(set(first))} clips as wholes"
+    for pattern, words in (
+        ("(", "expected a regular expression"),
+        ("^q", "finds nothing in"),
+        ("png", "in every name"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            name_clips(labelled, pattern)

@@ -244,6 +244,21 @@ def test_resamples_keep_both_classes_at_their_sizes():
     assert math.isnan(alone["auroc"][0])
 
 
+def test_clips_are_redrawn_as_wholes():
+    generator = np.random.default_rng(0)
+    of_clip = np.repeat(generator.normal(size=12), 30)  # what all frames of a clip have in common
+    labels = np.arange(360) // 30 % 2 == 0
+    scores = of_clip + labels + 0.2 * generator.normal(size=360)
+    clips = [f"clip {number // 30}" for number in range(360)]
+    figures = {"auroc": metrics.auroc}
+    alone, together = (bootstrap_intervals(labels, scores, figures, 300, clips=c)["auroc"] for c in (None, clips))
+    assert together[1] - together[0] > 2 * (alone[1] - alone[0])
+    assert together[0] < metrics.auroc(labels, scores) < together[1]
+    # One clip of two has all the defects: they are never missing, and neither are good ones.
+    split = bootstrap_intervals([0, 0, 1, 1], [0.0, 1.0, 2.0, 3.0], figures, 50, clips=["a", "a", "b", "b"])
+    assert split["auroc"] == (1.0, 1.0)
+
+
 def test_intervals_cover_the_truth_of_a_binormal_model():
     # Scores N(1, 1) against N(0, 1): the true AUROC is Phi(1 / sqrt 2).
     truth = 0.5 * (1 + math.erf(0.5))

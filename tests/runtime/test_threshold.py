@@ -66,8 +66,26 @@ def test_odd_pictures_change_nothing_where_they_do_not_set_the_threshold() -> No
     assert conformal_threshold(scores, 0.01, "split", scores == 5) == plain  # it lies below others
     assert conformal_threshold(scores, 0.01, "split", scores >= 0) == plain  # all are odd: then none is
     many = np.arange(300.0)
-    # Enough pictures for the rate: what the user asked for holds, with the odd ones among the good.
-    assert conformal_threshold(many, 0.01, "split", many >= 297) == conformal_threshold(many, 0.01, "split")
+    assert conformal_threshold(many, 0.01, "split", many >= 298) == conformal_threshold(many, 0.01, "split")
+
+
+@pytest.mark.parametrize("count", [98, 99, 100, 150, 198, 300])
+def test_odd_pictures_never_set_the_threshold_however_many_pictures_there_are(count: int) -> None:
+    """One more picture must not blind a detector: with 99, the highest score sets a threshold of 1 %."""
+    number = 3 if count == 300 else 1
+    scores = mixed(count)
+    odd = scores >= count - number
+    scores[odd] = 1000.0
+    threshold = conformal_threshold(scores, 0.01, "split", odd)
+    assert count - number - 1 <= threshold.value < 2 * count
+    assert threshold.left_out == number
+    if threshold.calibration.effective_count == count:
+        assert threshold.calibration.promised_frr == pytest.approx((number + 1) / (count + 1))
+    assert threshold.calibration.promised_frr >= (number + 1) / (count + 1) - 1e-9
+    assert f"{number} that look" in threshold.warning or "the one that looks" in threshold.warning
+    assert threshold.calibration.extrapolated == (count < 100)
+    plain = conformal_threshold(scores, 0.01, "split")
+    assert plain.value >= 1000 or count > 198, "it would have been blind"
 
 
 @pytest.mark.parametrize(("rate", "count"), [(0.01, 99), (0.05, 19), (0.5, 1), (0.001, 999), (0.3, 3)])
@@ -151,6 +169,27 @@ def test_what_is_promised_comes_from_what_the_scores_are_worth() -> None:
     assert "of more different parts" in few.warning and "extrapolated" in few.warning
 
 
+@pytest.mark.parametrize(("parts", "rounds", "shots"), [(10, 30, 1), (20, 15, 1), (50, 6, 1), (10, 10, 3), (25, 1, 2)])
+def test_parts_that_come_round_again_are_worth_no_more_than_once(parts: int, rounds: int, shots: int) -> None:
+    """A handful of parts shown again and again, and parts taken twice: each is one."""
+    rng = np.random.default_rng(7)
+    worth, kept = [], []
+    for _ in range(60):
+        shown = np.concatenate([np.repeat(rng.normal(size=parts), shots)] * rounds)
+        scores = shown + 0.1 * rng.normal(size=len(shown))
+        threshold = conformal_threshold(scores, 0.01, "site")
+        worth.append(threshold.calibration.effective_count)
+        kept.append(math.erfc(threshold.value / math.sqrt(2 * 1.01)) / 2 <= threshold.calibration.bound_frr)
+    assert parts / 2 <= np.median(worth) <= 1.5 * parts
+    assert np.mean(kept) >= 0.93
+
+
+@pytest.mark.parametrize("count", [20, 50, 300])
+def test_scores_in_no_order_are_rarely_taken_for_less(count: int) -> None:
+    rng = np.random.default_rng(8)
+    assert np.mean([effective_count(rng.normal(size=count)) < count for _ in range(300)]) < 0.1
+
+
 def test_a_frozen_camera_is_worth_next_to_nothing() -> None:
     assert effective_count(np.full(300, 2.5)) <= 3
 
@@ -188,7 +227,8 @@ def test_p_values_are_those_of_conformal_prediction_and_go_on_beyond() -> None:
     assert good.p_value(50.0) == pytest.approx(51 / 100)  # 50 to 99 are as high: (50 + 1) / (99 + 1)
     assert good.p_value(99.0) == pytest.approx(2 / 100)
     beyond = [good.p_value(score) for score in (99.5, 105.0, 110.0)]
-    assert 1 / 100 >= beyond[0] > beyond[1] > beyond[2] >= 0
+    assert 1 / 100 >= beyond[0] > beyond[1] > beyond[2] > good.p_value(400.0) > 0, "these scores have a sharp end"
+    assert 0 < GoodScores(np.full(50, 2.0), fit_tail(np.full(50, 2.0))).p_value(9.0) <= 1 / 51
     assert GoodScores.from_scores(()) is None
 
 
@@ -214,3 +254,5 @@ def test_the_scores_are_kept_as_another_form_of_the_model_gives_them() -> None:
 def test_what_is_promised_in_words() -> None:
     words = tell_rate(conformal_threshold(np.random.default_rng(0).normal(size=300), 0.01, "split").calibration)
     assert words == "rejects at most 1.0% of good parts on average, and less than 2.1% with a confidence of 95%"
+    words = tell_rate(conformal_threshold(np.random.default_rng(0).normal(size=30), 0.05, "cross-fit").calibration)
+    assert words == "should reject about 5.0% of good parts or fewer", "proven is nothing there"

@@ -27,6 +27,20 @@ def test_it_is_that_of_scikit_learn() -> None:
     assert neighbour_accuracy(real, drawn) == pytest.approx(told.mean())
 
 
+def test_places_of_one_picture_are_not_taken_for_a_sign() -> None:
+    """Four places of a picture, alike, each of which has exactly the prior."""
+    rng = np.random.default_rng(2)
+    plain, apart = [], []
+    for _ in range(20):
+        of_pictures = np.repeat(rng.normal(size=(40, 8)), 4, axis=0)
+        places = np.sqrt(0.7) * of_pictures + np.sqrt(0.3) * rng.normal(size=(160, 8))
+        prior, pictures = rng.normal(size=(160, 8)), np.repeat(np.arange(40), 4)
+        plain.append(neighbour_accuracy(prior, places))
+        apart.append(neighbour_accuracy(prior, places, pictures))
+    assert np.mean(plain) > 0.55
+    assert np.mean(apart) == pytest.approx(0.5, abs=0.04)
+
+
 def test_diversity_by_hand() -> None:
     """Two pictures, all of whose numbers differ by 30; a third like the first."""
     pictures = np.zeros((3, 32, 48, 3), np.uint8)

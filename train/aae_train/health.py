@@ -153,7 +153,8 @@ def latent_match(
     several = min(_PLACES_PER_PICTURE, by_place.shape[1])
     chosen = np.stack([rng.permutation(by_place.shape[1])[:several] for _ in by_place])
     places = np.take_along_axis(by_place, chosen[:, :, None], axis=1).reshape(-1, latent_chw[0])
-    return neighbour_accuracy(prior.sample(len(places), latent_chw[0], rng), places)
+    pictures = np.repeat(np.arange(len(by_place)), several)
+    return neighbour_accuracy(prior.sample(len(places), latent_chw[0], rng), places, pictures)
 
 
 def _patches(images: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -60,8 +60,6 @@ def weigh_odd_ones(odd: OddOnes, calibrated: Calibrated, names: Sequence[str], w
     But whether they are good, and such ones are to come, the user can see.
     """
     threshold, calibration = calibrated.threshold, calibrated.threshold.calibration
-    if not calibration.extrapolated:
-        return
     numbers = [number for group in calibrated.held_out for number in group.numbers]
     scores = np.concatenate([group.scores for group in calibrated.held_out])
     without = conformal_threshold(scores, calibration.target_frr, calibration.method, np.isin(numbers, odd.named))

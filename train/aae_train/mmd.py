@@ -49,6 +49,8 @@ def median_square(x: Tensor) -> Tensor:
 def mmd_squared(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:
     """Estimate MMD^2 without bias: an element is not compared with itself, so equal distributions give 0 on average.
 
+    That takes independent elements: several places of one picture, which are alike, make it somewhat larger.
+
     Args:
         x: (N, D), N at least 2.
         y: (M, D), M at least 2.

@@ -14,7 +14,9 @@ _DETAIL = 64
 """Pixels a side at which fine detail is measured: noise of the camera is averaged away."""
 
 
-def neighbour_accuracy(real: NDArray[np.floating], drawn: NDArray[np.floating]) -> float:
+def neighbour_accuracy(
+    real: NDArray[np.floating], drawn: NDArray[np.floating], together: NDArray[np.integer] | None = None
+) -> float:
     """Tell which of two samples a point is from by its nearest neighbour among all others.
 
     0.5 where the samples are alike, 1 where they are apart; below 0.5 where the drawn ones are copies of real ones
@@ -23,6 +25,8 @@ def neighbour_accuracy(real: NDArray[np.floating], drawn: NDArray[np.floating]) 
     Args:
         real: (N, D), N at least 2.
         drawn: (N, D): as many, so that guessing is right half of the time.
+        together: (N,) numbers that are the same for drawn ones which are alike whatever they are drawn from, such as
+            places of one picture; those are not compared with each other.
 
     Returns:
         Share that is told right, 0 to 1, the two samples counting alike.
@@ -32,6 +36,8 @@ def neighbour_accuracy(real: NDArray[np.floating], drawn: NDArray[np.floating]) 
     squares = np.square(points).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * points @ points.T
     np.fill_diagonal(distances, np.inf)
+    if together is not None:
+        distances[len(real) :, len(real) :][together[:, None] == together[None, :]] = np.inf
     is_real = np.arange(len(points)) < len(real)
     told_right = is_real[distances.argmin(axis=1)] == is_real
     return float(0.5 * (told_right[is_real].mean() + told_right[~is_real].mean()))

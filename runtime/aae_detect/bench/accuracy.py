@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from aae_detect.bench.dataset import (
 )
 from aae_detect.bench.pixels import PixelCounts, count_pixels
 from aae_detect.detector import Detector
-from aae_detect.errors import ModelError
+from aae_detect.errors import ConfigError, ModelError
 from aae_detect.geometry import Placement
 from aae_detect.picture_source import read_picture
 from aae_detect.scoring import judge, map_to_frame
@@ -77,7 +78,11 @@ def judge_pictures(
 
 
 def measure_accuracy(
-    judged: list[JudgedPicture], threshold: float, resamples: int = RESAMPLES, seed: int = 0
+    judged: list[JudgedPicture],
+    threshold: float,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    clips: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Compute every figure.
 
@@ -86,6 +91,7 @@ def measure_accuracy(
         threshold: A picture is NG where its score lies above.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
+        clips: From `name_clips`; None where each picture stands for itself.
 
     Returns:
         Figures by name, 0 to 1 and NaN where undefined: those of the pictures (`image_auroc`, `image_ap`,
@@ -102,7 +108,7 @@ def measure_accuracy(
         "false_reject_rate": lambda labels, scores: metrics.false_reject_rate(labels, scores, threshold),
         "recall_at_threshold": lambda labels, scores: metrics.recall_at(labels, scores, threshold),
     }
-    intervals = bootstrap_intervals(labels, scores, statistics, resamples, seed)
+    intervals = bootstrap_intervals(labels, scores, statistics, resamples, seed, clips=clips)
     figures: dict[str, Any] = {}
     for name, statistic in statistics.items():
         figures[name] = statistic(labels, scores)
@@ -114,8 +120,28 @@ def measure_accuracy(
     figures["pixels"] = _describe_pixels(pixels)
     figures["counts"] = _count(judged)
     figures["kinds"] = _rows_by_kind(judged, labels, scores, threshold)
-    figures["bootstrap"] = {"resamples": resamples, "seed": seed, "level": LEVEL, "method": "percentile, stratified"}
+    method = "percentile, stratified" if clips is None else f"percentile, {len(set(clips))} clips as wholes"
+    figures["bootstrap"] = {"resamples": resamples, "seed": seed, "level": LEVEL, "method": method}
     return figures
+
+
+def name_clips(labelled: LabelledSet, pattern: str) -> list[str]:
+    """Say which pictures belong together: those for whose file names a regular expression finds the same.
+
+    Raises:
+        ConfigError: it is none, finds nothing in a name, or the same in all of them.
+    """
+    try:
+        found = [re.search(pattern, item.path.name) for item in labelled.pictures]
+    except re.error as error:
+        raise ConfigError(f"--clips {pattern}: {error}; expected a regular expression such as '^[^_]+'") from error
+    for match, item in zip(found, labelled.pictures, strict=True):
+        if match is None or not match[0]:
+            raise ConfigError(f"--clips {pattern}: finds nothing in {item.path.name}; expected a part of every name")
+    names = [match[0] for match in found if match is not None]
+    if len(set(names)) < 2:
+        raise ConfigError(f"--clips {pattern}: finds {names[0]!r} in every name; expected two clips or more")
+    return names
 
 
 def scores_csv(judged: list[JudgedPicture], root: Path, threshold: float) -> str:

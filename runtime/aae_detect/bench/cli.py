@@ -76,6 +76,12 @@ def main() -> None:
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="At most N pictures of each kind, evenly spread; default all."
 )
+@click.option(
+    "--clips",
+    metavar="PATTERN",
+    help="What this regular expression finds in a picture's name says which clip or photograph it is from, such as "
+    "'^[^_]+'; intervals are then those of other clips.",
+)
 @click.option("--robustness", is_flag=True, help="Measure also under other light, focus, position, JPEG and noise.")
 @click.pass_context
 def accuracy(
@@ -94,6 +100,7 @@ def accuracy(
     mask: Path | None,
     bits: str | None,
     limit: int | None,
+    clips: str | None,
     robustness: bool,
 ) -> None:
     """Measure how right MODEL is on the labelled pictures in DATA.
@@ -102,7 +109,7 @@ def accuracy(
     STEM_mask.png. Masks may be missing. Image figures come with bootstrap 95 % intervals. Pixel figures are computed at
     the pictures' own resolution, longest side at most 512. With --mask, what lies outside counts as good.
     """
-    from aae_detect.bench.accuracy import judge_pictures, measure_accuracy, scores_csv
+    from aae_detect.bench.accuracy import judge_pictures, measure_accuracy, name_clips, scores_csv
     from aae_detect.bench.dataset import find_labelled_set
     from aae_detect.bench.report import accuracy_table, describe_run
     from aae_detect.bench.robustness import measure_robustness
@@ -116,6 +123,7 @@ def accuracy(
     if csv_target:
         check_target(csv_target, "--csv")
     labelled = find_labelled_set(data, limit)
+    clip_names = None if clips is None else name_clips(labelled, clips)
     detector = Detector.load(model, provider, threads, None, int(bits) if bits else None, provider_options)
     warn(detector.warnings)
     looked = None if mask is None else read_mask(mask)
@@ -128,7 +136,7 @@ def accuracy(
     detector = detector.with_threshold(threshold)
     with progress(len(labelled.pictures), "pictures") as done:
         judged = judge_pictures(detector, labelled, done)
-    figures = measure_accuracy(judged, detector.threshold)
+    figures = measure_accuracy(judged, detector.threshold, clips=clip_names)
     figures["counts"]["unused_masks"] = labelled.unused_masks
     if robustness:
         with progress(len(labelled.pictures), "disturbed pictures") as done:

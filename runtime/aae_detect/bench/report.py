@@ -68,7 +68,7 @@ def accuracy_table(result: dict[str, Any]) -> str:
         f"{counts['with_mask']} of them with a mask",
         f"judged    by {result['provider']}, NG above {result['threshold']:.6g}",
         "",
-        f"  {'':24}{'':>8}   95 % interval",
+        f"  {'':24}{'':>8}   95 % interval ({result['bootstrap']['method']})",
     ]
     points = False
     for key, name in _FIGURE_NAMES.items():
