@@ -41,7 +41,12 @@ def run(settings: Settings) -> int:
     Raises:
         AaeDetectError: before the first frame: a setting, the model or the source cannot be used.
     """
-    say, stop = log_lines(settings.log), threading.Event()
+    with log_lines(settings.log) as say:
+        return _run_and_say(settings, say)
+
+
+def _run_and_say(settings: Settings, say: Callable[[str], None]) -> int:
+    stop = threading.Event()
     with ExitStack() as closing:
         sinks = _make_sinks(settings, say)
         closing.callback(sinks.close)  # last of all: how the run ended is told, too

@@ -20,7 +20,7 @@ from aae_detect.frames import Frame, FrameSource
 from aae_detect.network_stream import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS, open_stream, sane_fps
 from aae_detect.preprocess import BITS
 from aae_detect.quiet_opencv import quiet_opencv
-from aae_detect.source_names import GSTREAMER, mask_password
+from aae_detect.source_names import GSTREAMER, mask_password, require_utf8
 
 _MANUAL_EXPOSURE = 1
 """V4L2's number for a camera that leaves its exposure alone."""
@@ -62,6 +62,7 @@ class CameraSource(FrameSource):
         device: camera index, device path (`/dev/video0`), address of a stream, `gst:` and a pipeline that ends in
             `appsink`, or `fake:` and a file, see `FakeCapture`.
         options: What to ask for.
+        shown: For people, in place of the device; see `open_source`.
 
     Raises:
         SourceError: the camera or stream is not there or gives nothing.
@@ -69,12 +70,12 @@ class CameraSource(FrameSource):
 
     live = True
 
-    def __init__(self, device: int | str, options: CameraOptions | None = None) -> None:
+    def __init__(self, device: int | str, options: CameraOptions | None = None, shown: str = "") -> None:
         options = options or CameraOptions()
         self._device = device
         self._is_stream = isinstance(device, str) and "://" in device and not device.startswith((GSTREAMER, FAKE))
-        self.name = mask_password(device) if isinstance(device, str) else f"camera {device}"
-        self._capture = _open(device, options)
+        self.name = shown or (mask_password(device) if isinstance(device, str) else f"camera {device}")
+        self._capture = _open(device, options, self.name)
         if not self._capture.isOpened():
             self._capture.release()
             raise SourceError(self._not_there())
@@ -129,12 +130,13 @@ def has_gstreamer() -> bool:
     return re.search(r"^\s*GStreamer:\s*YES", cv2.getBuildInformation(), re.MULTILINE) is not None
 
 
-def _open(device: int | str, options: CameraOptions) -> cv2.VideoCapture | FakeCapture:
+def _open(device: int | str, options: CameraOptions, shown: str) -> cv2.VideoCapture | FakeCapture:
     if isinstance(device, str):
         if device.startswith(FAKE):
             return FakeCapture(Path(device.removeprefix(FAKE)))
+        require_utf8(device)
         if device.startswith(GSTREAMER):
-            return _open_pipeline(device, options)
+            return _open_pipeline(device, options, shown)
         if "://" in device:
             return open_stream(device, options.open_timeout_ms, options.read_timeout_ms)
     if not sys.platform.startswith("linux"):
@@ -150,10 +152,10 @@ def _open(device: int | str, options: CameraOptions) -> cv2.VideoCapture | FakeC
         return cv2.VideoCapture(device, cv2.CAP_V4L2)
 
 
-def _open_pipeline(device: str, options: CameraOptions) -> cv2.VideoCapture:
+def _open_pipeline(device: str, options: CameraOptions, shown: str) -> cv2.VideoCapture:
     if not has_gstreamer():
         raise SourceError(
-            f"{mask_password(device)}: this OpenCV ({cv2.__version__}) has no GStreamer, as none of the wheels has; "
+            f"{shown}: this OpenCV ({cv2.__version__}) has no GStreamer, as none of the wheels has; "
             "use one that does (Debian: python3-opencv), or rtsp:// and http://, which need none"
         )
     timeouts: Sequence[int] = (

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from aae_detect.errors import ConfigError
+from aae_detect.limited_read import read_limited
 
 MAX_BYTES = 2**20
+
+_NEVER_SHOWN = ("secret", "url", "password")
+"""Names of values that are secrets, or hold some."""
 
 Kinds = Mapping[str, Callable[[Any], Any]]
 """How each value of a table is read: raises TypeError with what is expected."""
@@ -27,13 +31,11 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
         ConfigError: it cannot be read, is too large, or is no TOML.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path} has more than {MAX_BYTES} bytes; this is no file of {what}")
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path, MAX_BYTES).decode("utf-8")
         return tomllib.loads(text), text
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read as a file of {what}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
         raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
@@ -52,7 +54,8 @@ def read_table(values: Any, kinds: Kinds, where: str) -> dict[str, Any]:
         try:
             found[name] = kinds[name](value)
         except TypeError as error:
-            raise ValueError(f"{name}: {value!r:.60}; expected {error}") from error
+            found_value = "a value that is not shown" if name in _NEVER_SHOWN else f"{value!r:.60}"
+            raise ValueError(f"{name}: {found_value}; expected {error}") from error
     return found
 
 

@@ -58,7 +58,7 @@ def check_config(
             lines.append(f"{sinks}: {error}")
     streams = read_streams(None, (), path, False, options or {})
     for stream in streams:
-        problems = list(_problems(stream, link, owner))
+        problems = list(dict.fromkeys(_problems(stream, link, owner)))  # a bad model troubles its site, too
         fine = fine and not problems
         name = stream.source.shown_name
         lines += [f"{path}: {name}: {problem}" for problem in problems] or [f"{name}: fine"]
@@ -76,7 +76,7 @@ def _problems(stream: StreamSettings, link: MqttLink | None, owner: OwnerKey | N
     checks: list[Callable[[], object]] = [
         lambda: fill_secrets(stream.source.source),
         lambda: stream.model and read_model(stream.model, owner),
-        lambda: _check_site(stream),
+        lambda: _check_site(stream, owner),
         lambda: stream.mask and read_mask(stream.mask),
         lambda: _check_rules(stream, link),
     ]
@@ -103,7 +103,7 @@ def _check_rules(stream: StreamSettings, link: MqttLink | None) -> None:
         require_broker(stream.decide, read_rules(stream.decide), link)
 
 
-def _check_site(stream: StreamSettings) -> None:
+def _check_site(stream: StreamSettings, owner: OwnerKey | None) -> None:
     """See that there is an entry, and that it is for the model."""
     require_site(stream)
     if stream.site is None:
@@ -111,4 +111,4 @@ def _check_site(stream: StreamSettings) -> None:
     entry = read_site_entry(stream.site, stream.source.shown_name, stream.product)
     entry.require_mask(None if stream.mask is None else read_mask(stream.mask))
     if stream.model is not None and stream.model.is_file():
-        entry.require_model(read_model(stream.model).sha256)
+        entry.require_model(read_model(stream.model, owner).sha256)

@@ -22,6 +22,7 @@ from aae_detect.demo_parts import MAX_TURN_DEG, SHAPES, Sprite, make_sprite, pos
 from aae_detect.demo_truth import FrameTruth, PartTruth
 from aae_detect.errors import ConfigError, SourceError
 from aae_detect.frames import Frame, FrameSource
+from aae_detect.picture_bytes import encode_picture
 
 __all__ = ["DemoCamera", "FrameTruth", "PartTruth", "read_counter", "save_pictures"]
 
@@ -239,7 +240,7 @@ def save_pictures(folder: Path, count: int, seed: int, defect_rate: float = 0.0,
         image, _ = camera.render(number * every)
         path = folder / f"demo_{seed}_{number * every:06d}.png"
         try:
-            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            path.write_bytes(encode_picture(".png", image))
         except OSError as error:
             raise SourceError(f"{path} cannot be written ({error}); choose another folder") from error
         paths.append(path)

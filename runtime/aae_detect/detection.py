@@ -87,7 +87,19 @@ class Detection:
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
-        """Where the map lies above the threshold, highest peak first; made when first asked for."""
-        from aae_detect.scoring import find_regions
+        """Where the map lies above the threshold, highest peak first; made when first asked for.
 
-        return find_regions(self.model_map, self.threshold, self.placement)
+        At most `scoring.MOST_REGIONS`: those with the highest peaks, and the largest.
+        """
+        return self._found[0]
+
+    @property
+    def more_regions(self) -> int:
+        """How many there are beside `regions`."""
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[tuple[Region, ...], int]:
+        from aae_detect.scoring import find_most_regions
+
+        return find_most_regions(self.model_map, self.threshold, self.placement)

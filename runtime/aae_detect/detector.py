@@ -26,7 +26,7 @@ from aae_detect.signature import OwnerKey
 from aae_detect.site_file import SiteEntry
 from aae_detect.site_places import SitePlaces
 from aae_detect.spec import ModelSpec
-from aae_detect.thread_choice import choose_threads
+from aae_detect.thread_choice import choose_threads, remembered_threads
 from aae_detect.threshold import colour_scale
 
 _MOST_PLACEMENTS = 8
@@ -88,16 +88,21 @@ class Detector:
         if bits is not None and bits not in BITS:
             raise ConfigError(f"bits is {bits}, expected one of {', '.join(map(str, BITS))}")
         model = read_model(Path(path), owner)
-        if threads == "auto":
-            threads = choose_threads(model, provider, provider_options)
-        session, loaded, warnings = open_session(model.content, provider, threads, provider_options)
-        _check_interface(session, model)
         chosen = model.spec.threshold if threshold is None else float(threshold)
-        detector = cls(model, session, loaded, chosen, bits)
-        detector.threads = threads
-        detector.warnings = warnings
-        run_golden(model.spec, detector._run, loaded)
-        return detector
+
+        def prove(threads: int) -> Detector:
+            session, loaded, warnings = open_session(model.content, provider, threads, provider_options)
+            _check_interface(session, model)
+            detector = cls(model, session, loaded, chosen, bits)
+            detector.threads, detector.warnings = threads, warnings
+            run_golden(model.spec, detector._run, loaded)
+            return detector
+
+        if threads != "auto":
+            return prove(threads)
+        detector = prove(remembered_threads(model, provider) or 1)  # nothing is measured that may not run
+        best = choose_threads(model, provider, provider_options)
+        return detector if best == detector.threads else prove(best)
 
     def with_threshold(self, threshold: float | None) -> Detector:
         """Return a detector with another threshold over the same loaded model; None: this one.

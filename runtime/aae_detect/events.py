@@ -32,6 +32,7 @@ def frame_event(frame: Frame, detection: Detection, age_ms: float) -> dict[str, 
         "threshold": detection.threshold,
         "verdict": detection.verdict.value,
         "regions": regions,
+        **({"more_regions": detection.more_regions} if detection.more_regions else {}),
         "latency_ms": {
             "preprocess": round(latency.preprocess, 3),
             "inference": round(latency.inference, 3),

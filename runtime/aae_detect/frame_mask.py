@@ -24,6 +24,7 @@ from aae_detect._opencv import cv2
 from aae_detect.checked_json import read_dataclass
 from aae_detect.errors import ConfigError, SourceError
 from aae_detect.geometry import Placement
+from aae_detect.limited_read import read_limited
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import to_bgr8
 from aae_detect.whole_file import write_whole
@@ -170,7 +171,7 @@ def read_mask(path: Path) -> FrameMask:
     else:
         try:
             picture = to_bgr8(read_picture(path)).max(axis=2)
-        except SourceError as error:
+        except (SourceError, ValueError) as error:  # also of a name that no file can have
             raise ConfigError(f"mask {path}: {error}") from error
         mask = FrameMask(picture=picture)
         height, width = picture.shape
@@ -187,9 +188,7 @@ def read_polygons(path: Path) -> Polygons:
     """
     expected = 'expected {"frame": [WIDTH, HEIGHT], "look": [[[x, y], ...], ...], "ignore": [...]}'
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ConfigError(f"mask {path} has {size} bytes, more than the {MAX_BYTES} that a mask may have")
-        data: Any = json.loads(path.read_bytes())
+        data: Any = json.loads(read_limited(path, MAX_BYTES))
         return read_dataclass(Polygons, data, "mask")
     except OSError as error:
         raise ConfigError(f"mask {path} cannot be read: {error.strerror}") from error

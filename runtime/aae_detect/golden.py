@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aae_detect._opencv import cv2
 from aae_detect.errors import ModelError
+from aae_detect.picture_bytes import encode_picture
 from aae_detect.scoring import score_map
 from aae_detect.spec import ModelSpec
 
@@ -31,7 +32,7 @@ def encode_golden(input_bgr: NDArray[np.uint8], blow_up: int) -> str:
     """
     height, width = input_bgr.shape[:2]
     small = cv2.resize(input_bgr, (width // blow_up, height // blow_up), interpolation=cv2.INTER_AREA)
-    return base64.b64encode(cv2.imencode(".png", small)[1].tobytes()).decode("ascii")
+    return base64.b64encode(encode_picture(".png", small.astype(np.uint8, copy=False))).decode("ascii")
 
 
 def golden_input(spec: ModelSpec) -> NDArray[np.uint8]:
@@ -68,16 +69,24 @@ def run_golden(spec: ModelSpec, run: Callable[[NDArray[np.uint8]], Any], provide
     Raises:
         ModelError: the model does not run, or as `golden_input` and `check_golden`.
     """
-    pictures = golden_input(spec)[np.newaxis]
+    maps, _ = run_or_refuse(run, golden_input(spec)[np.newaxis], provider)
+    check_golden(spec, score_map(maps[0]), provider)
+
+
+def run_or_refuse(run: Callable[[NDArray[np.uint8]], Any], pictures: NDArray[np.uint8], provider: str) -> Any:
+    """Run a model that never ran before.
+
+    Raises:
+        ModelError: it does not run.
+    """
     try:
-        maps, _ = run(pictures)
+        return run(pictures)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(
             f"the model loads and does not run on {provider}: {first_line:.300}; is there memory for it? See what "
             "`aae-detect --doctor` says, or use --provider cpu"
         ) from error
-    check_golden(spec, score_map(maps[0]), provider)
 
 
 def check_golden(spec: ModelSpec, score: float, provider: str) -> None:

@@ -52,7 +52,7 @@ class Output(Protocol):
     """Something that takes judged frames: a file, a window, a folder. Subclass it to get what has a body here."""
 
     dropped: int = 0
-    """Frames that it could not take in time."""
+    """Frames, and what else it was told, that it could not take in time."""
 
     def wants(self, judged: Judged) -> bool:
         """Whether `take` would do anything with the frame; what nobody wants takes no place in a queue."""

@@ -22,6 +22,9 @@ _WINDOW_S = 2.0
 _REPAINT_S, _LINE_S = 0.5, 10.0
 """How often the screen is painted; where there is none, how often a line is written per source."""
 
+_LAST_S = 2.0
+"""How long the last picture may take to be painted."""
+
 _HEAD = f"{'source':<24}{'in/s':>7}{'judged/s':>9}{'dropped':>9}{'pre':>7}{'infer':>7}{'post':>7}"
 _HEAD += f"{'age p50':>9}{'p95 ms':>8}{'OK':>9}{'NG':>7}{'UNKNOWN':>8}"
 
@@ -123,7 +126,7 @@ class StatsScreen:
     def close(self) -> None:
         """Paint once more, and end."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(_LAST_S)  # a terminal that was stopped would never take the last picture
 
     def _paint_on(self) -> None:
         while not self._closing.wait(_REPAINT_S if self._terminal else _LINE_S):

@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, TextIO
+
+from aae_detect.line_queue import LineQueue
 
 Format = Literal["text", "json"]
 
 _PRIORITY = {"error": 3, "warning": 4, "info": 6}
 """Of syslog; the journal reads it from the beginning of a line (sd-daemon(3))."""
 
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), 0x2028, 0x2029), " ")
+"""What moves a terminal's cursor or begins a line: a part's name or a camera's words could forge lines with it."""
 
-def log_lines(form: Format, stream: TextIO | None = None) -> Callable[[str], None]:
-    """Make the function that says a line.
+_LAST_S = 2.0
+"""How long the last lines may take to be written: who reads them may have gone, or may never read on."""
+
+
+@contextmanager
+def log_lines(form: Format, stream: TextIO | None = None) -> Iterator[Callable[[str], None]]:
+    """Give the function that says a line, while this lasts; it waits for nobody, as a `LineQueue` has it written.
 
     What begins with `warning: ` or `error: ` has that level, all else is `info`. As JSON, a line is an object with
-    `time`, `level` and `message`; as text it is what it is, and the journal of systemd gets the level besides.
+    `time`, `level` and `message`; as text it is what it is, and the journal of systemd gets the level besides. Control
+    characters become spaces.
 
     Args:
         form: `text` or `json`.
@@ -29,7 +40,8 @@ def log_lines(form: Format, stream: TextIO | None = None) -> Callable[[str], Non
     target = sys.stderr if stream is None else stream
     journal = form == "text" and target is not None and _is_journal(target)
 
-    def say(text: str) -> None:
+    def line_of(text: str) -> str:
+        text = text.translate(_CONTROLS)
         level, colon, message = text.partition(": ")
         if not colon or level not in _PRIORITY:
             level, message = "info", text
@@ -38,9 +50,16 @@ def log_lines(form: Format, stream: TextIO | None = None) -> Callable[[str], Non
             line = json.dumps({"time": moment, "level": level, "message": message}, ensure_ascii=False)
         else:
             line = f"<{_PRIORITY[level]}>{text}" if journal else text
-        write_text(target, line + "\n")
+        return line + "\n"
 
-    return say
+    def missing(count: int) -> str:
+        return line_of(f"warning: {count} lines are missing here, as standard error did not take them in time")
+
+    waiting = LineQueue(partial(write_text, target), missing)
+    try:
+        yield lambda text: waiting.put(line_of(text))
+    finally:
+        waiting.close(_LAST_S)
 
 
 def write_text(stream: TextIO | None, text: str) -> None:

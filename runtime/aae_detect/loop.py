@@ -64,7 +64,10 @@ class Stream:
     """Watches parts and light; None where nobody knows what is usual."""
 
     successor: Successor | None = None
-    """Left by another thread, and taken between two frames."""
+    """Left by another thread, and taken between two frames, both under `changing`."""
+
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    """Taking is reading and clearing: what comes between the two would be lost."""
 
 
 @dataclass
@@ -196,7 +199,8 @@ def _tell_of_camera(stream: Stream, lost: bool) -> None:
 
 def _take_successor(stream: Stream) -> None:
     """Judge by the successor from now on, and tell; advice that the former watch gave is over with it."""
-    successor, stream.successor = stream.successor, None
+    with stream.changing:
+        successor, stream.successor = stream.successor, None
     if successor is None:
         return
     news: list[News] = [successor.change]

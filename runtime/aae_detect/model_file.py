@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aae_detect.errors import ModelError
+from aae_detect.limited_read import read_limited
 from aae_detect.signature import OwnerKey
 from aae_detect.spec import METADATA_KEY, ModelSpec
 
@@ -21,6 +22,12 @@ MAX_MODEL_BYTES = 512 * 2**20
 
 MAX_DEPTH = 16
 """Graphs inside graphs (If, Loop); a deeper nesting is an attack, not a model."""
+
+MAX_FIELDS = 200_000
+"""Fields of the file that are looked at, thirty times those of the largest detector: walking them takes time."""
+
+MAX_METADATA_BYTES = 16 * 2**20
+"""Far above any description; as JSON it takes a multiple of that in memory."""
 
 TRUSTED_DOMAINS = frozenset({"", "ai.onnx"})
 """Operator sets that every ONNX Runtime brings itself; anything else would need code from elsewhere."""
@@ -87,15 +94,12 @@ def read_onnx(path: Path, expected: str, hint: str, owner: OwnerKey | None = Non
 
 def _read_bytes(path: Path, expected: str, hint: str) -> bytes:
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder, expected the file {expected}, perhaps {path / expected}")
-        if size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path} has {size} bytes, more than the {MAX_MODEL_BYTES} that a model may have")
-        content = path.read_bytes()
+        content = read_limited(path, MAX_MODEL_BYTES)
     except FileNotFoundError as error:
         raise ModelError(f"no model file {path}; {hint}") from error
     except OSError as error:
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder, expected the file {expected}, perhaps {path / expected}") from error
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     if not content:
         raise ModelError(f"{path} is empty; copy the file again")
@@ -106,22 +110,44 @@ class _Malformed(Exception):
     """The bytes are no protobuf message."""
 
 
+@dataclass
+class _Walk:
+    """One way through a file, which ends."""
+
+    path: Path
+    left: int = MAX_FIELDS
+
+    def fields(self, message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+        """As `_fields`, and count them."""
+        for each in _fields(message):
+            self.left -= 1
+            if self.left < 0:
+                raise ModelError(f"{self.path} has more than the {MAX_FIELDS} fields that a model may have; refused")
+            yield each
+
+
 def _inspect(content: bytes, path: Path, hint: str) -> dict[str, str]:
     """Walk the whole file once; returns its metadata, or raises what is wrong with it."""
     # A model starts with field 1 (ir_version) as a varint: 0x08. Other files fail here or soon after.
+    # Nobody but ONNX Runtime's own format has these letters here; it would be loaded as what it is, unchecked.
+    if content[4:8] == b"ORTM":
+        raise ModelError(f"{path} is in ONNX Runtime's own format, expected ONNX; {hint}")
     damaged = f"{path} is a truncated or damaged ONNX file; copy it again"
     foreign = f"{path} is not an ONNX file; {hint}"
     metadata: dict[str, str] = {}
-    found_graph = False
+    found_graph, metadata_bytes, walk = False, 0, _Walk(path)
     try:
-        for number, value in _fields(memoryview(content)):
+        for number, value in walk.fields(memoryview(content)):
             if number == 7 and isinstance(value, memoryview):  # graph
                 found_graph = True
-                _check_graph(value, path, 0)
+                _check_graph(value, walk, 0)
             elif number == 25 and isinstance(value, memoryview):  # functions: operators defined in the file itself
                 raise ModelError(f"{path} defines functions of its own, which aae-export never writes; refused")
             elif number == 14 and isinstance(value, memoryview):  # metadata_props
-                entry = {n: bytes(v) for n, v in _fields(value) if isinstance(v, memoryview)}
+                metadata_bytes += len(value)
+                if metadata_bytes > MAX_METADATA_BYTES:
+                    raise ModelError(f"{path} has more than {MAX_METADATA_BYTES} bytes of metadata; refused")
+                entry = {n: bytes(v) for n, v in walk.fields(value) if isinstance(v, memoryview)}
                 metadata[entry.get(1, b"").decode("utf-8")] = entry.get(2, b"").decode("utf-8")
     except (_Malformed, UnicodeDecodeError) as error:
         raise ModelError(damaged if content[:1] == b"\x08" else foreign) from error
@@ -130,24 +156,24 @@ def _inspect(content: bytes, path: Path, hint: str) -> dict[str, str]:
     return metadata
 
 
-def _check_graph(graph: memoryview, path: Path, depth: int) -> None:
+def _check_graph(graph: memoryview, walk: _Walk, depth: int) -> None:
     """Refuse external data and custom operators in a graph and in the graphs inside it."""
     if depth > MAX_DEPTH:
-        raise ModelError(f"{path} nests graphs more than {MAX_DEPTH} deep; refused")
-    for number, value in _fields(graph):
+        raise ModelError(f"{walk.path} nests graphs more than {MAX_DEPTH} deep; refused")
+    for number, value in walk.fields(graph):
         if not isinstance(value, memoryview):
             continue
         if number == 1:  # node
-            _check_node(value, path, depth)
+            _check_node(value, walk, depth)
         elif number == 5:  # initializer
-            _check_tensor(value, path)
+            _check_tensor(value, walk)
         elif number == 15:  # sparse_initializer
-            _check_sparse(value, path)
+            _check_sparse(value, walk)
 
 
-def _check_node(node: memoryview, path: Path, depth: int) -> None:
+def _check_node(node: memoryview, walk: _Walk, depth: int) -> None:
     name, domain = "?", ""
-    for number, value in _fields(node):
+    for number, value in walk.fields(node):
         if not isinstance(value, memoryview):
             continue
         if number == 4:  # op_type
@@ -155,39 +181,42 @@ def _check_node(node: memoryview, path: Path, depth: int) -> None:
         elif number == 7:  # domain
             domain = bytes(value).decode("utf-8")
         elif number == 5:  # attribute
-            for kind, inner in _fields(value):
+            for kind, inner in walk.fields(value):
                 if not isinstance(inner, memoryview):
                     continue
                 if kind in (5, 10):  # t, tensors
-                    _check_tensor(inner, path)
+                    _check_tensor(inner, walk)
                 elif kind in (22, 23):  # sparse_tensor, sparse_tensors
-                    _check_sparse(inner, path)
+                    _check_sparse(inner, walk)
                 elif kind in (6, 11):  # g, graphs
-                    _check_graph(inner, path, depth + 1)
+                    _check_graph(inner, walk, depth + 1)
     if domain not in TRUSTED_DOMAINS:
-        raise ModelError(f"{path} uses the custom operator {domain}.{name}, which would need foreign code; refused")
+        custom = f"{domain}.{name}"
+        raise ModelError(f"{walk.path} uses the custom operator {custom}, which would need foreign code; refused")
 
 
-def _check_sparse(sparse: memoryview, path: Path) -> None:
-    for part, tensor in _fields(sparse):
+def _check_sparse(sparse: memoryview, walk: _Walk) -> None:
+    for part, tensor in walk.fields(sparse):
         if part in (1, 2) and isinstance(tensor, memoryview):  # values, indices
-            _check_tensor(tensor, path)
+            _check_tensor(tensor, walk)
 
 
-def _check_tensor(tensor: memoryview, path: Path) -> None:
-    for number, value in _fields(tensor):
+def _check_tensor(tensor: memoryview, walk: _Walk) -> None:
+    for number, value in walk.fields(tensor):
         # external_data; data_location, of which 0 is "here": a larger number may be cut to EXTERNAL by who reads it.
         if number == 13 or (number == 14 and value != 0):
-            raise ModelError(f"{path} keeps weights in other files (external data); a model is one file; refused")
+            raise ModelError(f"{walk.path} keeps weights in other files (external data); a model is one file; refused")
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     """Yield (field number, value) of a protobuf message; only varints and bytes have a value, others give 0."""
     at, end = 0, len(message)
     while at < end:
-        key, at = _varint(message, at)
+        start, (key, at) = at, _varint(message, at)
         number, wire_type = key >> 3, key & 7
         if number == 0 or key >> 32:  # others cut a longer key to 32 bits, and see another field than we do
+            raise _Malformed
+        if at - start > 1 and message[at - 1] == 0:  # longer than needed: to make two formats of one file
             raise _Malformed
         value: memoryview | int = 0
         if wire_type == 0:

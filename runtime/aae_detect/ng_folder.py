@@ -9,24 +9,18 @@ Names begin with the moment of capture in UTC and the frame's number, so that th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aae_detect._opencv import cv2
 from aae_detect.detection import Detection
 from aae_detect.disk_trouble import is_disk_trouble
-from aae_detect.errors import ConfigError
+from aae_detect.errors import ConfigError, FrameError
 from aae_detect.frames import Frame
+from aae_detect.picture_bytes import encode_overlay, encode_picture
 from aae_detect.whole_file import replace_file
-
-_PNG: tuple[int, ...] = ()
-"""OpenCV's own settings: run-length coding, twice as fast as any compression level named here, and no larger."""
-
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
 
 class NgFolder:
@@ -90,9 +84,10 @@ class NgFolder:
             picture = self.folder / f"{self._free_stem(frame, detection)}.png"
             # The overlay first: where there is a picture, its overlay is there too.
             if overlay_bgr is not None:
-                _write_picture(picture.with_name(f"{picture.stem}_overlay.jpg"), overlay_bgr, _JPEG)
-            _write_picture(picture, image_bgr, _PNG)
-        except (OSError, cv2.error) as error:
+                replace_file(picture.with_name(f"{picture.stem}_overlay.jpg"), encode_overlay(overlay_bgr))
+            # OpenCV's own settings: run-length coding, twice as fast as any compression level, and no larger.
+            replace_file(picture, encode_picture(".png", image_bgr))
+        except (OSError, FrameError) as error:
             self.failed += 1
             self._first_failure = self._first_failure or str(getattr(error, "strerror", None) or error).strip()
             return None
@@ -109,9 +104,3 @@ class NgFolder:
             count += 1
             free = f"{stem}-{count}"
         return free
-
-
-def _write_picture(path: Path, picture: NDArray[np.uint8], options: Sequence[int]) -> None:
-    """Write a picture in the format of its extension."""
-    _, data = cv2.imencode(path.suffix, picture, options)
-    replace_file(path, data.tobytes())

@@ -92,7 +92,7 @@ def annotate(
     panel.add_score(detection, colour_scale, fps)
     dim(picture, panel.box, _BACKING)
     regions = detection.regions[:_MOST_REGIONS]
-    if (more := len(detection.regions) - len(regions)) > 0:
+    if (more := len(detection.regions) - len(regions) + detection.more_regions) > 0:
         note = f"{note}   and {more} more regions".strip()
     taken = [panel.box]
     if inset and unit >= SMALL:

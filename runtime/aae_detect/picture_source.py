@@ -16,6 +16,7 @@ from aae_detect._opencv import cv2
 from aae_detect.errors import SourceError
 from aae_detect.frames import Frame, FrameSource
 from aae_detect.quiet_opencv import quiet_opencv
+from aae_detect.source_names import printable
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Endings that are taken for pictures in a folder, in lower case."""
@@ -43,13 +44,13 @@ class PictureSource(FrameSource):
         if not paths:
             raise SourceError("no pictures: a list of picture files is empty; give at least one")
         self.paths = tuple(Path(path) for path in paths)
-        self.name = name or str(self.paths[0])
+        self.name = printable(name or str(self.paths[0]))
         self.fps = fps
         self.frame_count = len(self.paths)
         self._next = 0
 
     def read(self) -> Frame | None:
-        """Return the next picture, or None at the end; its `source` is the picture's own path."""
+        """Return the next picture, or None at the end; its `source` is the picture's own path, `printable`."""
         index = self._next
         if index >= len(self.paths):
             return None
@@ -59,8 +60,8 @@ class PictureSource(FrameSource):
         try:
             image = read_picture(path)
         except SourceError as error:
-            problem = str(error)
-        return Frame(image, index, datetime.now(UTC).astimezone(), str(path), problem)
+            problem = printable(str(error))
+        return Frame(image, index, datetime.now(UTC).astimezone(), printable(str(path)), problem)
 
     def close(self) -> None:
         """End the source."""

@@ -14,6 +14,9 @@ from aae_detect.loop import Stream, Successor
 from aae_detect.news import ModelChange
 from aae_detect.stream_judges import Judges
 
+_PATIENCE_S = 5.0
+"""How long the end of a run waits for a model that is just loaded; on a disk that hangs that may be for ever."""
+
 
 def reload_models(streams: Sequence[Stream], load: Callable[[], Sequence[Judges]]) -> None:
     """Load everything again, and leave it for each stream to take between two frames, where all of it is fine.
@@ -35,7 +38,10 @@ def reload_models(streams: Sequence[Stream], load: Callable[[], Sequence[Judges]
         new = judges[number] if judges else None
         judging = new.detector if new is not None else stream.detector
         change = ModelChange(stream.source.name, not reason, judging.model_sha256, judging.threshold, reason, now)
-        stream.successor = Successor(change) if new is None else Successor(change, new.detector, new.checks, new.drift)
+        with stream.changing:
+            stream.successor = (
+                Successor(change) if new is None else Successor(change, new.detector, new.checks, new.drift)
+            )
 
 
 @contextmanager
@@ -63,4 +69,4 @@ def reload_on_sighup(streams: Sequence[Stream], load: Callable[[], Sequence[Judg
         signal.signal(signal.SIGHUP, before)
         ended.set()
         asked.set()
-        waiting.join()
+        waiting.join(_PATIENCE_S)

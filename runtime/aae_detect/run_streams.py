@@ -50,7 +50,7 @@ def put_together(
     if settings.jsonl is not None:
         # A service that is started again must not empty its log; who looks at files again wants only what is new.
         lines = EventOutput(settings.jsonl, say, append=live and not settings.demo)
-        events = _queued(lines, live, pictures=False)
+        events = _queued(lines, live, say, pictures=False)
     streams, newest, tally = [], [], None
     names = file_names([source.name for source in sources])
     for wanted, source, of_source, decider, name in zip(
@@ -68,12 +68,12 @@ def put_together(
         if settings.save_video is not None:
             path = settings.save_video
             path = path.with_stem(f"{path.stem}-{name}") if name else path
-            outputs.append(_queued(VideoOutput(path, source, drawer), source.live))
+            outputs.append(_queued(VideoOutput(path, source, drawer), source.live, say))
         if settings.save_ng is not None:
-            outputs.append(_queued(NgOutput(settings.save_ng / name, drawer, say), source.live))
+            outputs.append(_queued(NgOutput(settings.save_ng / name, drawer, say), source.live, say))
         if store is not None:
             kept = StoreOutput(store, Retention(), drawer, say)
-            outputs.append(_queued(kept, source.live, events_room=_LINES_ROOM))
+            outputs.append(_queued(kept, source.live, say, events_room=_LINES_ROOM))
         if window and live:
             newest.append(Newest(drawer))
             outputs.append(newest[-1])
@@ -83,9 +83,9 @@ def put_together(
         model = f"{detector.spec.family} {width}x{height} on {detector.provider}"
         say(f"{source.name}: {model}, NG above {detector.threshold:.4g}")
         asked = wanted.source
-        outputs.append(NewsLines(say))
-        if decider is not None:
+        if decider is not None:  # the rejector hears of it before the people
             outputs += _line_outputs(decider[1], say)
+        outputs.append(NewsLines(say))
         outputs += sinks.outputs(source.name, detector, outputs)
         streams.append(
             Stream(
@@ -116,9 +116,11 @@ def _line_outputs(rules: Rules, say: Callable[[str], None]) -> list[Output]:
     return made
 
 
-def _queued(output: Output, live: bool, pictures: bool = True, events_room: int = 0) -> Output:
+def _queued(
+    output: Output, live: bool, say: Callable[[str], None], pictures: bool = True, events_room: int = 0
+) -> Output:
     """Keep a slow disk from holding up cameras; files wait for it, because each of their frames counts."""
-    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures, events_room) if live else output
+    return QueuedOutput(output, _ROOM if pictures else _LINES_ROOM, pictures, events_room, say) if live else output
 
 
 def file_names(sources: Sequence[str]) -> list[str]:

@@ -14,6 +14,9 @@ from aae_detect.geometry import Placement
 SILENT = np.float32(-1000.0)
 """Of map cells where nobody looks: far below anything that a model says, and still a number."""
 
+MOST_REGIONS = 200
+"""Regions of a frame that are described: nobody reads more, and a frame full of specks must not hold up the next."""
+
 
 def score_map(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
     """Score a picture: the highest value of its map.
@@ -39,6 +42,13 @@ def judge(score: float, threshold: float) -> Verdict:
 def find_regions(
     anomaly_map: NDArray[np.float32], threshold: float, placement: Placement, mask: NDArray[np.bool_] | None = None
 ) -> tuple[Region, ...]:
+    """As `find_most_regions`, without the number of the others."""
+    return find_most_regions(anomaly_map, threshold, placement, mask)[0]
+
+
+def find_most_regions(
+    anomaly_map: NDArray[np.float32], threshold: float, placement: Placement, mask: NDArray[np.bool_] | None = None
+) -> tuple[tuple[Region, ...], int]:
     """Find the connected places above the threshold.
 
     The map is enlarged to the model's input size, not to the frame's: a 4K frame costs no more than a small one.
@@ -50,12 +60,14 @@ def find_regions(
         mask: (h, w), True where the map counts.
 
     Returns:
-        Regions in frame pixels, clipped to the frame, highest peak first.
+        Regions in frame pixels, clipped to the frame, highest peak first; and how many more there are. Of more than
+        `MOST_REGIONS` those with the highest peaks are returned, and always the largest: whoever asks whether any has
+        some area gets the answer that all of them would give.
     """
     values = anomaly_map if mask is None else np.where(mask, anomaly_map, np.float32(-np.inf))
     cells_above = values > threshold
     if not cells_above.any():
-        return ()
+        return (), 0
     input_h, input_w = placement.input_hw
     above = cv2.resize(anomaly_map, (input_w, input_h), interpolation=cv2.INTER_LINEAR) > threshold
     if mask is not None:
@@ -69,15 +81,49 @@ def find_regions(
     count, found_labels, boxes, _ = cv2.connectedComponentsWithStats(binary, connectivity=8, ltype=cv2.CV_32S)
     labels = found_labels.astype(np.int32, copy=False)
     cell_labels = labels[cell_h // 2 :: cell_h, cell_w // 2 :: cell_w]
+    found, more = list(range(1, count)), 0
+    if len(found) > MOST_REGIONS:
+        found, more = _foremost(cell_labels, values, boxes.astype(np.int32), threshold, placement)
     regions = []
-    for label in range(1, count):
+    for label in found:
         inside = values[cell_labels == label]
         # A part of the enlarged map that covers no cell's centre hangs on the flank of a peak that lies elsewhere.
         peak = float(inside.max()) if inside.size else float(threshold)
         region = _to_frame(labels, label, boxes[label].astype(np.int32), peak, placement)
         if region is not None:
             regions.append(region)
-    return tuple(sorted(regions, key=lambda region: -region.peak))
+    return tuple(sorted(regions, key=lambda region: -region.peak)), more
+
+
+def _foremost(
+    cell_labels: NDArray[np.int32],
+    values: NDArray[np.float32],
+    boxes: NDArray[np.int32],
+    threshold: float,
+    placement: Placement,
+) -> tuple[list[int], int]:
+    """Choose which components to describe, in their order, and count the others that lie in the frame."""
+    peaks = np.full(len(boxes), -np.inf)
+    np.maximum.at(peaks, cell_labels, values)
+    peaks[np.isneginf(peaks)] = threshold  # no cell's centre, see above
+    first, last = _in_frame(boxes, placement)
+    seen = np.flatnonzero((last > first).all(axis=1))
+    seen = seen[seen > 0]  # 0 is all that lies below the threshold
+    kept = seen[np.argsort(-peaks[seen], kind="stable")[:MOST_REGIONS]]
+    largest = seen[boxes[seen, cv2.CC_STAT_AREA].argmax()] if len(seen) else 0
+    if len(seen) and largest not in kept:
+        kept[-1] = largest
+    return sorted(kept.tolist()), len(seen) - len(kept)
+
+
+def _in_frame(boxes: NDArray[np.int32], placement: Placement) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Take boxes of the input (..., left, top, width, height, area) to the frame: first and last corners (..., x, y).
+
+    Last is exclusive, and no larger than first where a box lies wholly outside.
+    """
+    start_xy, edges_xy = boxes[..., :2], placement.frame_hw[::-1]
+    first, last = placement.to_frame(np.array([start_xy, start_xy + boxes[..., 2:4]], np.float64))
+    return np.clip(np.floor(first), 0, edges_xy).astype(int), np.clip(np.ceil(last), 0, edges_xy).astype(int)
 
 
 def _to_frame(
@@ -89,9 +135,7 @@ def _to_frame(
     outlines, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(outlines, key=len)[:, 0, :] + (left + 0.5, top + 0.5)
     frame_h, frame_w = placement.frame_hw
-    corners = placement.to_frame(np.array([[left, top], [left + width, top + height]], np.float64))
-    x0, y0 = np.clip(np.floor(corners[0]), 0, (frame_w, frame_h)).astype(int)
-    x1, y1 = np.clip(np.ceil(corners[1]), 0, (frame_w, frame_h)).astype(int)
+    (x0, y0), (x1, y1) = _in_frame(box, placement)
     if x1 <= x0 or y1 <= y0:
         return None
     # The pixel in which the point lies: pixel 3 reaches from 3.0 to 4.0.

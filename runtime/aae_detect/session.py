@@ -104,6 +104,7 @@ def _create(content: bytes, provider: str, threads: int, options: dict[str, str]
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1  # the graph is a chain: a second branch to run beside it does not exist
+    settings.add_session_config_entry("session.load_model_format", "ONNX")  # what `model_file` read, and nothing else
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `_count_nodes`
     settings.log_severity_level = 3 if provider == CPU else 4  # a failed fallback is reported by us, in one line
     providers = [provider] if provider == CPU else [provider, CPU]

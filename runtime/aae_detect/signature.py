@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aae_detect.errors import ConfigError, InstallError, ModelError
+from aae_detect.limited_read import read_limited
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SUFFIX = ".sig"
-_BYTES = 64
-_MOST_KEY_BYTES = 2**16
+_MOST_BYTES = 2**16
+"""Of a key, or of a file with a signature."""
 
 
 def signature_path(path: Path) -> Path:
@@ -58,8 +59,7 @@ class OwnerKey:
 
         beside = signature_path(path)
         try:
-            with beside.open("rb") as file:
-                signature = file.read(_BYTES + 1)
+            signature = read_limited(beside, _MOST_BYTES)
         except FileNotFoundError:
             raise ModelError(
                 f"{path} is not signed: there is no {beside.name} beside it; sign it with `aae-export --sign`"
@@ -136,7 +136,6 @@ def _read_key(path: Path) -> bytes:
             "signatures need the package cryptography; install it with `pip install 'aae-detect[sign]'`"
         ) from error
     try:
-        with path.open("rb") as file:
-            return file.read(_MOST_KEY_BYTES)
+        return read_limited(path, _MOST_BYTES)
     except OSError as error:
         raise ConfigError(f"key {path} cannot be read: {error.strerror}") from error

@@ -16,6 +16,7 @@ from aae_detect.checked_json import read_dataclass
 from aae_detect.errors import ConfigError
 from aae_detect.frame_mask import FrameMask
 from aae_detect.frame_reference import FrameReference
+from aae_detect.limited_read import read_limited
 from aae_detect.spec import Calibration
 from aae_detect.whole_file import write_whole
 
@@ -152,9 +153,7 @@ def read_site(path: Path) -> SiteFile:
     """
     remedy = "make it with `aae-calibrate`"
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ConfigError(f"{path} has {size} bytes, more than the {MAX_BYTES} that a site file may have; {remedy}")
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_limited(path, MAX_BYTES))
     except OSError as error:
         raise ConfigError(f"site file {path} cannot be read: {error.strerror}; {remedy}") from error
     except (ValueError, RecursionError) as error:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from aae_detect.errors import ConfigError
+from aae_detect.source_names import printable
 
 _PLACE = re.compile(r"\$\{(?P<file>file:)?(?P<name>[^}]*)\}")
 _IN_ADDRESS = re.compile(r"://\S*\Z")
@@ -27,12 +29,31 @@ def fill_secrets(source: str) -> str:
     Raises:
         ConfigError: the variable is not set, or the file cannot be read; never says what is in it.
     """
-    filled, end = "", 0
+    return fill_and_tell(source)[0]
+
+
+def fill_and_tell(source: str) -> tuple[str, frozenset[str]]:
+    """Put secrets into a source; returns also what they were, for `without_secrets`.
+
+    Raises:
+        ConfigError: as `fill_secrets`.
+    """
+    filled, end, secrets = "", 0, set[str]()
     for place in _PLACE.finditer(source):
         filled += source[end : place.start()]
         secret, end = _secret(place), place.end()
+        secrets.add(secret)
         filled += quote(secret, safe="") if _IN_ADDRESS.search(filled) else secret
-    return filled + source[end:]
+    return filled + source[end:], frozenset(secrets)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Put asterisks where a text holds secrets, as they are or as an address has them."""
+    forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), printable(secret)) if form}
+    if not forms:
+        return text
+    # The longest first: one may begin with another.
+    return re.sub("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), "***", text)
 
 
 def plain_secret(text: str) -> str:

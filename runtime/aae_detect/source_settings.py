@@ -9,8 +9,9 @@ from aae_detect.camera_source import CameraOptions
 from aae_detect.errors import ConfigError
 from aae_detect.frame_view import FrameView, ViewedSource
 from aae_detect.frames import FrameSource
+from aae_detect.secret_source import SecretSource, hiding
 from aae_detect.source_names import mask_password
-from aae_detect.source_secrets import fill_secrets
+from aae_detect.source_secrets import fill_and_tell, fill_secrets
 from aae_detect.sources import is_live, open_source
 
 
@@ -46,7 +47,7 @@ class SourceSettings:
 
     @property
     def shown_name(self) -> str:
-        """The name for people; never holds a password."""
+        """The name for people; never holds a password, and of secrets only where they come from."""
         if self.name:
             return self.name
         return f"camera {self.source}" if self.source.isdigit() else mask_password(self.source)
@@ -80,7 +81,12 @@ def open_with(settings: SourceSettings) -> FrameSource:
         SourceError: as `open_source`.
         ConfigError: a secret is missing.
     """
-    source = open_source(fill_secrets(settings.source), fps=settings.camera.fps, camera=settings.camera)
+    filled, secrets = fill_and_tell(settings.source)
+    shown = mask_password(settings.source) if secrets else ""
+    with hiding(secrets):
+        source = open_source(filled, fps=settings.camera.fps, camera=settings.camera, shown=shown)
     if settings.name:
         source.name = settings.name
+    if secrets:
+        source = SecretSource(source, secrets)
     return source if settings.view == FrameView() else ViewedSource(source, settings.view)

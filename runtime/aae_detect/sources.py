@@ -14,7 +14,7 @@ from aae_detect.errors import AaeDetectError, SourceError
 from aae_detect.fake_capture import FAKE
 from aae_detect.frames import FrameSource
 from aae_detect.picture_source import PICTURE_SUFFIXES, PictureSource, list_pictures, natural_key
-from aae_detect.source_names import GSTREAMER, mask_password
+from aae_detect.source_names import GSTREAMER, mask_password, printable
 from aae_detect.video_source import VideoSource
 
 __all__ = ["is_live", "mask_password", "open_source"]
@@ -26,7 +26,9 @@ _DEMO = re.compile(r"demo:(?:(?P<width>\d+)x(?P<height>\d+))?(?:@(?P<fps>\d+(?:\
 _DEMO_HELP = "expected demo:[WIDTHxHEIGHT][@FPS][?seed=3&frames=100&defects=0.2&noise=2&live=1&counter=1]"
 
 
-def open_source(text: str, *, fps: float | None = None, camera: CameraOptions | None = None) -> FrameSource:
+def open_source(
+    text: str, *, fps: float | None = None, camera: CameraOptions | None = None, shown: str = ""
+) -> FrameSource:
     """Open a source of frames.
 
     Args:
@@ -36,6 +38,7 @@ def open_source(text: str, *, fps: float | None = None, camera: CameraOptions | 
             name is a number is written `./0`.
         fps: nominal frames per second of files that do not tell their own.
         camera: What to ask a camera for; files say their own.
+        shown: What people are to see in place of the text, which holds secrets that no one can tell by looking at it.
 
     Raises:
         SourceError: there is no such source, or it gives nothing; says what to do.
@@ -45,19 +48,20 @@ def open_source(text: str, *, fps: float | None = None, camera: CameraOptions | 
     if text.startswith("demo:"):
         return _open_demo(text, fps)
     if _is_camera(text):
-        return CameraSource(int(text) if text.isdigit() else text, camera)
+        return CameraSource(int(text) if text.isdigit() else text, camera, shown)
     scheme, separator, _ = text.partition("://")
     if separator and _SCHEME.fullmatch(scheme):
-        return _open_address(text, scheme.lower(), fps, camera)
+        return _open_address(text, scheme.lower(), fps, camera, shown)
     path = os.path.expanduser(text)
     if os.path.isdir(path):
-        return PictureSource(list_pictures(path), text, fps or 0.0)
+        return PictureSource(list_pictures(path), shown or text, fps or 0.0)
     if os.path.isfile(path):
-        return _open_file(Path(path), fps)
+        return _open_file(Path(path), fps, shown)
     if glob.has_magic(text):
-        return _open_glob(text, fps)
+        return _open_glob(text, fps, shown)
     raise SourceError(
-        f"source {mask_password(text)} does not exist: it is no file, no folder, and no camera ({found_cameras()})"
+        f"source {shown or mask_password(text)} does not exist: it is no file, no folder, and no camera "
+        f"({found_cameras()})"
     )
 
 
@@ -85,13 +89,15 @@ def _path_of(address: str) -> str:
     return "".join(rest.partition("/")[1:])
 
 
-def _open_file(path: Path, fps: float | None) -> FrameSource:
-    if path.suffix.lower() in PICTURE_SUFFIXES or cv2.haveImageReader(str(path)):
-        return PictureSource([path], fps=fps or 0.0)
-    return VideoSource(path, fps)
+def _open_file(path: Path, fps: float | None, shown: str) -> FrameSource:
+    name = str(path)
+    is_utf8 = name == printable(name)  # of anything else OpenCV must not be asked
+    if path.suffix.lower() in PICTURE_SUFFIXES or (is_utf8 and cv2.haveImageReader(name)):
+        return PictureSource([path], shown, fps or 0.0)
+    return VideoSource(path, fps, shown)
 
 
-def _open_glob(pattern: str, fps: float | None) -> FrameSource:
+def _open_glob(pattern: str, fps: float | None, shown: str) -> FrameSource:
     """Open what a pattern finds: pictures, folders of pictures, or a single video."""
     found = [Path(match) for match in glob.glob(os.path.expanduser(pattern), recursive=True)]
     files = [path for path in found if path.is_file()]
@@ -102,23 +108,23 @@ def _open_glob(pattern: str, fps: float | None) -> FrameSource:
         except SourceError:  # a folder without pictures among others is no mistake
             continue
     if pictures:
-        return PictureSource(sorted(pictures, key=natural_key), pattern, fps or 0.0)
+        return PictureSource(sorted(pictures, key=natural_key), shown or pattern, fps or 0.0)
     if len(files) == 1:
-        return _open_file(files[0], fps)
-    shown = mask_password(pattern)
+        return _open_file(files[0], fps, shown)
+    shown = shown or mask_password(pattern)
     if files:
         raise SourceError(f"{shown} finds {len(files)} files and no picture; give one video, or a pattern for pictures")
     raise SourceError(f"{shown} finds nothing; check the pattern, and put it in quotes so that the shell leaves it")
 
 
-def _open_address(text: str, scheme: str, fps: float | None, camera: CameraOptions | None) -> FrameSource:
+def _open_address(text: str, scheme: str, fps: float | None, camera: CameraOptions | None, shown: str) -> FrameSource:
     if scheme == "file":
-        return open_source(unquote(_path_of(text)), fps=fps)
+        return open_source(unquote(_path_of(text)), fps=fps, shown=shown)
     if scheme not in _STREAM_SCHEMES:
         raise SourceError(
-            f"{mask_password(text)}: unknown kind of address; expected one of {', '.join(_STREAM_SCHEMES)}"
+            f"{shown or mask_password(text)}: unknown kind of address; expected one of {', '.join(_STREAM_SCHEMES)}"
         )
-    return VideoSource(text, fps) if _is_remote_file(text) else CameraSource(text, camera)
+    return VideoSource(text, fps, shown) if _is_remote_file(text) else CameraSource(text, camera, shown)
 
 
 def _open_demo(text: str, fps: float | None) -> FrameSource:

@@ -12,12 +12,14 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aae_detect.bench.machine import count_usable_cores, fingerprint
+from aae_detect.golden import run_or_refuse
 from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile
 from aae_detect.session import open_session
@@ -40,13 +42,16 @@ def choose_threads(model: ModelFile, provider: str, options: Mapping[str, str] |
         model: The model.
         provider: As `open_session` takes it.
         options: Of the provider.
+
+    Raises:
+        ModelError: the model does not run.
     """
-    path = memory_path()
-    known = _read(path)
-    key = f"{model.sha256[:16]} {provider} {fingerprint()}"
-    if isinstance(threads := known.get(key), int) and 1 <= threads <= count_usable_cores():
+    if (threads := remembered_threads(model, provider)) is not None:
         return threads
     chosen = pick(measure(model, provider, options, candidates(count_usable_cores())))
+    if (path := memory_path()) is None:
+        return chosen
+    known, key = _read(path), _key(model, provider)
     known.pop(key, None)
     entries = [*known.items(), (key, chosen)][-_MOST_KEPT:]
     with suppress(OSError):  # a device without a place to write measures at every start
@@ -55,9 +60,22 @@ def choose_threads(model: ModelFile, provider: str, options: Mapping[str, str] |
     return chosen
 
 
-def memory_path() -> Path:
-    """Return the file in which the choice is remembered: under XDG_CACHE_HOME, else ~/.cache."""
+def remembered_threads(model: ModelFile, provider: str) -> int | None:
+    """Return what was measured before on this machine; None where nothing was."""
+    path = memory_path()
+    threads = None if path is None else _read(path).get(_key(model, provider))
+    return threads if isinstance(threads, int) and 1 <= threads <= count_usable_cores() else None
+
+
+def _key(model: ModelFile, provider: str) -> str:
+    return f"{model.sha256[:16]} {provider} {fingerprint()}"
+
+
+def memory_path() -> Path | None:
+    """Return the file in which the choice is remembered: under XDG_CACHE_HOME, else ~/.cache; None without a home."""
     root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if root.startswith("~"):  # a user whom the system does not know
+        return None
     return Path(root) / "aae-detect" / "threads.json"
 
 
@@ -81,7 +99,7 @@ def measure(
     runs: dict[int, Callable[[Any], Any]] = {}
     for count in threads:
         session, loaded, _ = open_session(model.content, provider, count, options)
-        runs[count] = make_run(session, loaded)
+        runs[count] = partial(run_or_refuse, make_run(session, loaded), provider=loaded)
     found: dict[int, list[float]] = {count: [] for count in threads}
     for _ in range(_TURNS):
         for count, run in runs.items():
@@ -101,6 +119,6 @@ def _read(path: Path) -> dict[str, Any]:
     """Read what was measured before; a file that is damaged or not there is none."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from aae_detect.errors import SourceError
 from aae_detect.frames import Frame, FrameSource
 from aae_detect.network_stream import open_stream, sane_fps
 from aae_detect.quiet_opencv import quiet_opencv
-from aae_detect.source_names import mask_password
+from aae_detect.source_names import mask_password, require_utf8
 
 
 class VideoSource(FrameSource):
@@ -23,21 +24,23 @@ class VideoSource(FrameSource):
     Args:
         path: a file, or the address of one.
         fps: nominal frames per second, instead of the file's own.
+        shown: for people, in place of the path; see `open_source`.
 
     Raises:
-        SourceError: the file is missing, or OpenCV cannot decode it.
+        SourceError: the file is missing, or OpenCV cannot decode it or take its name.
     """
 
     live = False
 
-    def __init__(self, path: str | os.PathLike[str], fps: float | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], fps: float | None = None, shown: str = "") -> None:
         text = os.fspath(path)
-        self.name = mask_password(text)
+        self.name = shown or mask_password(text)
+        require_utf8(text)
         if "://" in text:
             capture = open_stream(text)
         else:
             if not Path(text).is_file():
-                raise SourceError(f"video {text} does not exist or is no file; check the path")
+                raise SourceError(f"video {self.name} does not exist or is no file; check the path")
             with quiet_opencv():
                 capture = cv2.VideoCapture(text)
         self._capture = capture
@@ -68,7 +71,8 @@ class VideoSource(FrameSource):
             frame = self._decode()
             if frame is None:
                 self._refuse_cut_off(seconds)
-        return frame
+            return frame
+        return replace(frame, source=self.name)  # it may be called otherwise since
 
     def close(self) -> None:
         """Release the file."""

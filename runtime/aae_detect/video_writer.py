@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aae_detect._opencv import cv2
 from aae_detect.errors import AaeDetectError, ConfigError, FrameError
 from aae_detect.geometry import fit_image, place
+from aae_detect.source_names import printable
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """Container by file name extension, to the codec that every OpenCV wheel can write into it."""
@@ -38,7 +39,7 @@ class VideoFile:
         fps: Frames per second at which it plays; `DEFAULT_FPS` where not above 0.
 
     Raises:
-        ConfigError: the extension is none of `CODECS`, or the place cannot be written.
+        ConfigError: the extension is none of `CODECS`, the path is no UTF-8, or the place cannot be written.
     """
 
     def __init__(self, path: Path | str, fps: float) -> None:
@@ -54,6 +55,8 @@ class VideoFile:
                 f"{self.path}: {f'the extension {suffix}' if suffix else 'a name without extension'} says no kind of "
                 f"video that can be written; expected one of {', '.join(CODECS)}"
             )
+        if (shown := printable(str(self.path))) != str(self.path):
+            raise ConfigError(f"{shown}: the path is no UTF-8, as OpenCV needs it to write a video; choose another one")
         self.play_at(fps)
         self.partial_path = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
         """Where the video lies until it is closed."""

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aae_detect._opencv import cv2
 from aae_detect.drawer import Drawer
+from aae_detect.errors import FrameError
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.mosaic import mosaic
 from aae_detect.overlay import annotate_unknown
+from aae_detect.picture_bytes import encode_picture
 from aae_detect.window import Action, Window
 
 _LOOK_MS = 15
@@ -161,6 +162,6 @@ def save_snapshot(folder: Path, picture_bgr: NDArray[np.uint8], say: Callable[[s
     """Save what is on the screen; says so where that fails, which is no reason to stop judging."""
     name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{time.time_ns() // 1_000_000 % 1000:03d}.png"
     try:
-        (folder / name).write_bytes(cv2.imencode(".png", picture_bgr)[1].tobytes())
-    except OSError as error:
+        (folder / name).write_bytes(encode_picture(".png", picture_bgr))
+    except (OSError, FrameError) as error:
         say(f"warning: snapshot not saved: {error}")

@@ -189,16 +189,20 @@ def test_what_is_said_is_for_people_for_programs_or_for_the_journal(
     assert all(set(line) == {"time", "level", "message"} for line in lines)
     assert {line["level"] for line in lines} == {"info"}
     assert any("NG above" in line["message"] for line in lines)
-    log_lines("json")("warning: the disk is full: no room")
+    with log_lines("json") as say:
+        say("warning: the disk is full: no room")
     found = json.loads(capfd.readouterr().err)
     assert (found["level"], found["message"]) == ("warning", "the disk is full: no room")
     status = os.fstat(sys.stderr.fileno())
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-    for text in ("warning: dark", "error: gone", "line 1: back"):
-        log_lines("text")(text)
-    assert capfd.readouterr().err == "<4>warning: dark\n<3>error: gone\n<6>line 1: back\n"
+    with log_lines("text") as say:
+        for text in ("warning: dark", "error: gone", "part 7\n<3>error: forged\x1b[2J: OK"):
+            say(text)
+    found = capfd.readouterr().err
+    assert found == "<4>warning: dark\n<3>error: gone\n<6>part 7 <3>error: forged [2J: OK\n"
     monkeypatch.setattr(sys, "stderr", None)  # as Python has it where it was closed
-    log_lines("text")("nobody hears this")
+    with log_lines("text") as say:
+        say("nobody hears this")
 
 
 def test_figures_are_lines_for_programs_too(parts: Path, tiny_model: Path) -> None:

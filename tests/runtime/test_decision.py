@@ -1,5 +1,6 @@
 """From frames to what the line is told."""
 
+import errno
 import itertools
 import json
 import os
@@ -319,6 +320,32 @@ def test_what_a_program_started_ends_with_it_and_what_it_says_need_not_be_text(t
     while runs() and time.monotonic() < until:
         time.sleep(0.05)
     assert not runs()
+
+
+def test_a_program_that_may_not_be_ended_holds_up_no_decision_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(group: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    end = os.killpg
+    monkeypatch.setattr(os, "killpg", refuse)  # as for a program of root's, which sudo has started
+    said, log = list[str](), tmp_path / "log"
+    commands = (
+        Command(("sh", "-c", "sleep 300"), ("NG",), timeout_s=0.1),
+        Command(("sh", "-c", f"echo told >> {log}"), ("NG",), timeout_s=60),
+    )
+    output = CommandOutput(commands, said.append)
+    output.tell(decision())
+    output.tell(decision())
+    output.close()
+    (first, second) = output._left
+    for left in (first, second):
+        end(left.pid, signal.SIGKILL)
+        left.wait(30)
+    assert log.read_text() == "told\ntold\n"
+    words = "warning: sh did not end within 0.1 s, and cannot be ended: Operation not permitted; it goes on"
+    assert said == [words, words]
 
 
 def test_the_end_waits_for_no_hanging_program_and_says_what_was_not_run(

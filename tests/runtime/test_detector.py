@@ -8,7 +8,7 @@ import pytest
 from aae_detect import ConfigError, Detector, FrameError, ModelError, Verdict
 from aae_detect._onnxruntime import onnxruntime
 from aae_detect.model_file import read_model
-from aae_detect.session import CUDA, available_providers
+from aae_detect.session import CUDA, available_providers, open_session
 from aae_detect.spec import METADATA_KEY
 
 GRAY = np.full((64, 64, 3), 127, np.uint8)
@@ -151,6 +151,15 @@ def test_a_graph_that_is_not_what_its_description_says_is_refused(tiny_model: Pa
     path = with_spec(tiny_model, tmp_path / "m.onnx", input_hw=[128, 128], map_hw=[32, 32])
     with pytest.raises(ModelError, match="the graph has image as"):
         Detector.load(path)
+
+
+def test_onnxruntimes_own_format_is_not_loaded_in_place_of_onnx(tiny_model: Path, tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "tiny.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(tiny_model.read_bytes(), options, providers=["CPUExecutionProvider"])
+    with pytest.raises(ModelError, match=r"ONNX Runtime .* refuses the model"):
+        open_session((tmp_path / "tiny.ort").read_bytes(), "cpu", 1)
 
 
 def test_what_onnxruntime_refuses_is_our_error(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where to look: polygons and pictures, at any frame size."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -115,7 +116,13 @@ def test_files_that_are_missing_large_or_no_pictures_are_refused(tmp_path: Path)
         read_mask(tmp_path / "mask.json")
     with pytest.raises(ConfigError, match="mask"):
         read_mask(tmp_path / "mask.png")
+    with pytest.raises(ConfigError, match="mask"):
+        read_mask(tmp_path / "mask\0.png")
     path = tmp_path / "mask.json"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="a pipe or a device"):
+        read_mask(path)
+    path.unlink()
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(ConfigError, match="more than the 1048576"):

@@ -10,6 +10,7 @@ from aae_detect._opencv import cv2
 from aae_detect.camera_source import CameraOptions, CameraSource
 from aae_detect.demo import DemoCamera, read_counter
 from aae_detect.errors import SourceError
+from aae_detect.source_settings import SourceSettings, open_with
 from aae_detect.sources import open_source
 from aae_detect.video_writer import VideoFile
 
@@ -115,6 +116,16 @@ def test_a_stream_that_is_not_there_is_told_at_once_and_without_its_password(cam
         assert f"http://me:***@{host}/nothing" in str(failure.value)
         out, err = capfd.readouterr()
         assert "secret" not in str(failure.value) + out + err
+
+
+def test_secrets_from_elsewhere_are_shown_wherever_they_stand_as_what_they_are_called(camera_server, monkeypatch):
+    monkeypatch.setenv("TOK", "top secret/")
+    for path in ("/${TOK}/stream?pin=${TOK}", "/${TOK}/film.avi?pin=${TOK}"):
+        for name in ("", "line 1"):
+            with pytest.raises(SourceError) as failure:
+                open_with(SourceSettings(address(camera_server, path), name))
+            assert address(camera_server, path) in str(failure.value)
+            assert "secret" not in str(failure.value)
 
 
 def test_a_video_file_on_a_server_is_a_video_file(camera_server, frames, tmp_path):

@@ -63,6 +63,13 @@ def test_a_line_that_does_not_end_fills_no_memory() -> None:
     assert got == ["x" * 4096, "A2"]
 
 
+def test_what_a_message_holds_beside_a_name_goes_no_further() -> None:
+    trigger = LineTrigger()
+    for message in ("x\n<3>error: forged", " A\x1b[2J\u20287\x00\t", "y" * 10_000_000, "Schraube \u00e4\U0001f529 1"):
+        trigger.put(message)
+    assert names(trigger) == ["x <3>error: forged", "A [2J 7", "y" * 4096, "Schraube \u00e4\U0001f529 1"]
+
+
 def test_each_line_waits_for_its_picture_and_what_is_too_much_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     trigger = LineTrigger(live=False, say=said.append)

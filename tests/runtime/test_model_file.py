@@ -1,6 +1,7 @@
 """What is refused before ONNX Runtime ever sees it. Files are altered on the wire: protobuf takes appended fields."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aae_detect.errors import ModelError
-from aae_detect.model_file import MAX_MODEL_BYTES, _fields, read_model
+from aae_detect.model_file import MAX_FIELDS, MAX_METADATA_BYTES, MAX_MODEL_BYTES, _fields, read_model
 from aae_detect.spec import METADATA_KEY
 
 
@@ -78,6 +79,16 @@ def test_too_large_is_refused_without_reading(tmp_path: Path) -> None:
         read_model(path)
 
 
+def test_what_never_ends_or_is_waited_for_without_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "detector.onnx"
+    os.mkfifo(path)
+    for other in (path, Path("/dev/zero")):
+        with pytest.raises(ModelError, match="a pipe or a device; expected a regular file"):
+            read_model(other)
+    with pytest.raises(ModelError, match="zero character"):
+        read_model(tmp_path / "detector\0.onnx")
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
 def test_truncated(tmp_path: Path, content: bytes, share: float) -> None:
     check_refused(tmp_path, content[: int(len(content) * share)], "truncated or damaged")
@@ -137,6 +148,19 @@ def test_a_field_number_that_others_cut_to_another_one(tmp_path: Path, content: 
     """External data as ONNX Runtime reads it: 13, and bits beyond the 32 of a key."""
     hidden = varint((13 << 3 | 2) + 2**32) + varint(4) + b"\x0a\x02ab"
     check_refused(tmp_path, content + field(7, field(5, hidden)), "damaged")
+
+
+def test_a_file_that_onnxruntime_takes_for_its_own_format(tmp_path: Path, content: bytes) -> None:
+    """It looks at bytes 4 to 8; before them, here, begins a field that protobuf passes over."""
+    hint = r"in ONNX Runtime's own format, expected ONNX"
+    check_refused(tmp_path, b"\x12\x06\0\0ORTM" + content, hint)
+    check_refused(tmp_path, b"\x92\x80\x80\x00\x04ORTM" + content, "is not an ONNX file")
+
+
+def test_more_than_any_model_has_is_refused_soon(tmp_path: Path, content: bytes) -> None:
+    check_refused(tmp_path, content + b"\x08\x00" * MAX_FIELDS, "fields that a model may have")
+    check_refused(tmp_path, content + field(7, field(5, b"\x08\x00" * MAX_FIELDS)), "fields that a model may have")
+    check_refused(tmp_path, content + metadata("x", "a" * MAX_METADATA_BYTES), "bytes of metadata; refused")
 
 
 def test_functions_of_its_own(tmp_path: Path, content: bytes) -> None:

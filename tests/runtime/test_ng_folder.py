@@ -58,6 +58,19 @@ def test_without_an_overlay_only_the_picture(tmp_path: Path) -> None:
     assert names(tmp_path) == ["20261123T120000.123Z_000001_NG_0.5312.png"]
 
 
+def test_a_side_too_long_for_jpeg_costs_the_overlay_some_pixels_and_one_too_long_for_png_the_frame(
+    tmp_path: Path,
+) -> None:
+    folder, wide = NgFolder(tmp_path), np.tile(IMAGE[:1], (1, 1100, 1))  # 70400 pixels
+    path = folder.save(frame(1), wide, DETECTION, wide)
+    assert path is not None and np.array_equal(cv2.imread(str(path), cv2.IMREAD_COLOR), wide)
+    overlay = cv2.imread(str(path.with_name(f"{path.stem}_overlay.jpg")), cv2.IMREAD_COLOR)
+    assert overlay is not None and overlay.shape == (1, 65500, 3)
+    assert folder.save(frame(2), np.zeros((1, 1_100_000, 3), np.uint8), DETECTION, None) is None
+    assert (folder.saved, folder.failed) == (1, 1)
+    assert "a picture of 1100000x1 cannot be written as .png; crop or shrink it" in folder.problem
+
+
 def test_names_sort_by_time_and_frame_whatever_the_zone(tmp_path: Path) -> None:
     folder = NgFolder(tmp_path)
     tokyo = timezone(timedelta(hours=9))

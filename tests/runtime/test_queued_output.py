@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -63,6 +64,25 @@ def test_a_slow_output_holds_nobody_up_and_its_misses_are_counted():
     assert [getattr(item, "event", item) for item in slow.taken] == [{"frame": 0}, {"frame": 1}, {"frame": 2}, SIGNAL]
     assert slow.closed
     assert slow.threads == {"Slow"}
+
+
+def test_signals_have_a_room_of_their_own_and_the_oldest_go(monkeypatch):
+    monkeypatch.setattr("aae_detect.queued_output._NEWS_ROOM", 3)
+    slow, said = Slow(), []
+    queued = QueuedOutput(slow, room=2, say=said.append)
+    queued.take(judged(0))
+    settle(lambda: not queued._waiting)  # it is in the output's hands
+    signals = [replace(SIGNAL, reason=str(number)) for number in range(6)]
+    for number, signal in enumerate(signals):
+        queued.take(judged(number + 1))
+        queued.signal(signal)
+    assert queued.dropped == 4 + 3
+    slow.let.release(100)
+    queued.close()
+    frames = [item.event["frame"] for item in slow.taken if isinstance(item, Judged)]
+    assert frames == [0, 1, 2], "signals take no room of theirs"
+    assert [item for item in slow.taken if not isinstance(item, Judged)] == signals[3:]
+    assert said == ["warning: Slow takes nothing; of 3 decisions and signals the oldest are lost"]
 
 
 def test_what_nobody_wants_takes_no_room_and_is_not_missed():

@@ -22,7 +22,7 @@ from aae_detect.frame_checks import FrameChecks
 from aae_detect.frame_reference import fit_reference
 from aae_detect.frame_statistics import measure_frame
 from aae_detect.graph_run import make_run
-from aae_detect.loop import Stream, Successor
+from aae_detect.loop import Stream, Successor, _take_successor
 from aae_detect.reload import reload_models, reload_on_sighup
 from aae_detect.run_settings import Settings
 from aae_detect.site_file import SiteEntry, SiteFile, write_site
@@ -184,6 +184,49 @@ def test_whatever_goes_wrong_refuses_the_new_model_and_the_next_is_taken(detecto
                 assert successor.detector is None and not successor.change.loaded
                 assert successor.change.reason == f"{type(trouble).__name__}: {trouble}"
     assert successor.change.loaded and successor.detector is detector
+
+
+def test_a_disk_that_hangs_does_not_keep_a_run_from_ending(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aae_detect.reload._PATIENCE_S", 0.1)
+    loading, works = threading.Event(), threading.Event()
+
+    def load() -> list[Judges]:
+        loading.set()
+        works.wait()
+        return []
+
+    def run() -> None:
+        with reload_on_sighup([_stream(detector)], load):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert loading.wait(20)
+
+    saving = threading.Timer(20, works.set)
+    saving.start()
+    run()
+    assert not works.is_set()
+    saving.cancel()
+    works.set()
+
+
+def test_a_reload_while_another_one_is_taken_is_not_lost(detector: Detector) -> None:
+    class Slow(Stream):
+        """Here, a reload begins just when the loop has read the former one, and not yet cleared it."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "successor" and value is None and "second" not in self.__dict__ and "successor" in self.__dict__:
+                self.__dict__["second"] = threading.Thread(target=reload_models, args=([self], judges))
+                self.__dict__["second"].start()
+                self.__dict__["second"].join(0.3)
+            super().__setattr__(name, value)
+
+    def judges() -> list[Judges]:
+        return [Judges(detector, FrameChecks())]
+
+    stream = Slow(DemoCamera(size_hw=(120, 160)), detector)
+    reload_models([stream], judges)
+    _take_successor(stream)
+    stream.__dict__["second"].join()
+    assert stream.successor is not None
 
 
 def test_a_model_that_loads_and_does_not_run_is_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

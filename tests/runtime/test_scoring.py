@@ -1,13 +1,18 @@
 import math
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aae_detect.detection import Verdict
+from aae_detect import scoring
+from aae_detect.detection import Detection, Latency, Verdict
+from aae_detect.events import frame_event
+from aae_detect.frames import Frame
 from aae_detect.geometry import place
-from aae_detect.scoring import find_regions, judge, map_to_frame, score_map
+from aae_detect.scoring import find_most_regions, find_regions, judge, map_to_frame, score_map
 from aae_detect.spec import FITS
 
 
@@ -99,6 +104,42 @@ def test_every_ng_map_has_a_region_and_every_region_lies_in_the_frame(
         assert 0 <= region.y < region.y + region.height <= frame_hw[0]
         assert (region.contour_xy >= (region.x, region.y)).all()
         assert (region.contour_xy < (region.x + region.width, region.y + region.height)).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), fit=st.sampled_from(FITS), most=st.integers(1, 8), frame_w=st.integers(20, 300))
+def test_of_many_regions_the_highest_and_the_largest_are_described(
+    seed: int, fit: str, most: int, frame_w: int
+) -> None:
+    values = np.random.default_rng(seed).random((16, 16), np.float32)
+    values[::2, ::2] += 1
+    placement = place((60, frame_w), (64, 64), fit)  # type: ignore[arg-type]
+    every, none = find_most_regions(values, 1.0, placement)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "MOST_REGIONS", most)
+        found, more = find_most_regions(values, 1.0, placement)
+    assert none == 0 and len(found) + more == len(every) and len(found) <= most
+    assert set(map(repr, found)) <= set(map(repr, every))
+    peaks = [region.peak for region in found]
+    assert peaks[: most - 1] == [region.peak for region in every][: most - 1]
+    if every:
+        assert max(region.area_px for region in found) == max(region.area_px for region in every)
+        assert most == 1 or peaks[0] == every[0].peak
+
+
+def test_a_frame_full_of_specks_makes_no_endless_event() -> None:
+    specks = np.zeros((250, 300), np.float32)
+    specks[::2, ::2] = 5.0
+    placement = place((1000, 1200), (1000, 1200), "stretch")
+    regions, more = find_most_regions(specks, 2.0, placement)
+    assert (len(regions), more) == (200, 125 * 150 - 200)
+    detection = Detection(
+        5.0, 2.0, Verdict.NG, specks, *[np.zeros((1000, 1200, 3), np.uint8)] * 2, placement, Latency(0, 0, 0)
+    )
+    event = frame_event(Frame(None, 0, datetime.now(UTC), "line"), detection, 0.0)
+    assert (len(event["regions"]), event["more_regions"]) == (200, more)
+    few = replace(detection, model_map=np.zeros((250, 300), np.float32))
+    assert "more_regions" not in frame_event(Frame(None, 0, datetime.now(UTC), "line"), few, 0.0)
 
 
 def test_the_map_in_frame_coordinates_interpolates_between_cell_centres() -> None:

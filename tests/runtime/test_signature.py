@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aae_detect import ConfigError, Detector, ModelError
@@ -88,6 +89,30 @@ def test_openssl_makes_and_checks_the_same_signatures(keys: tuple[Path, Path], m
     assert subprocess.run(check, capture_output=True).returncode == 0
     model.write_bytes(model.read_bytes() + b"x")
     assert subprocess.run(check, capture_output=True).returncode != 0
+
+
+def test_a_pipe_in_place_of_a_signature_is_not_waited_for(keys: tuple[Path, Path], model: Path) -> None:
+    os.mkfifo(signature_path(model))
+    with pytest.raises(ModelError, match=r"detector\.onnx\.sig cannot be read: it is a pipe"):
+        read_model(model, OwnerKey(keys[1]))
+
+
+def test_a_check_looks_into_no_model_that_is_not_signed(keys: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
+    """Nor for its site file: that needs the model's SHA-256."""
+    from aae_detect.frame_reference import fit_reference
+    from aae_detect.frame_statistics import measure_frame
+    from aae_detect.site_file import SiteEntry, SiteFile, write_site
+    from aae_detect.threshold import conformal_threshold
+
+    model.write_bytes(b"\x08damaged")
+    frames = fit_reference([measure_frame(np.full((64, 64, 3), 127, np.uint8))] * 2, {(64, 64)}, 0.0)
+    calibration = conformal_threshold(np.arange(40.0), 0.05, "site").calibration
+    entry = SiteEntry("camera 0", "", "0" * 64, "2026-11-25T08:00:00+00:00", 5.0, calibration, "", 1.5, frames)
+    write_site(tmp_path / "site.json", SiteFile((entry,)))
+    line = tmp_path / "line.toml"
+    line.write_text('[[source]]\nsource = "0"\nmodel = "detector.onnx"\nsite = "site.json"\n')
+    lines, fine = check_config(line, require_signature=keys[1])
+    assert not fine and len(lines) == 1 and "is not signed" in lines[0]
 
 
 def test_keys_that_are_none_are_refused(keys: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -59,3 +60,24 @@ def test_prometheus_reads_what_happens(tmp_path: Path) -> None:
     assert figure(f"aae_threshold{{{source}}}") > 0
     assert figure("process_open_fds") > 3
     assert re.search(rf'aae_model_info{{sha256="[0-9a-f]{{64}}",{re.escape(source)}}} 1.0', text)
+
+
+def test_who_connects_and_says_nothing_takes_few_descriptors_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client")
+    from aae_detect.sinks.metrics import Metrics
+    from aae_detect.sinks.settings import MetricsSettings
+
+    monkeypatch.setattr("aae_detect.sinks.metrics_server.MOST_CONNECTIONS", 2)
+    with closing(Metrics(MetricsSettings("127.0.0.1:0"))) as metrics:
+        address = ("127.0.0.1", metrics._server.server_port)
+        with socket.create_connection(address), socket.create_connection(address):
+            with socket.create_connection(address, timeout=5) as third:
+                assert third.recv(1) == b"", "there is room for two"
+    monkeypatch.setattr("aae_detect.sinks.metrics_server._Handler.timeout", 0.2)
+    with closing(Metrics(MetricsSettings("127.0.0.1:0"))) as metrics:
+        address = ("127.0.0.1", metrics._server.server_port)
+        with socket.create_connection(address, timeout=5) as idle:
+            assert idle.recv(1) == b"", "it was silent for too long"
+        monkeypatch.undo()
+        with urllib.request.urlopen("http://{}:{}/metrics".format(*address), timeout=5) as answer:
+            assert b"aae_detect_info" in answer.read()

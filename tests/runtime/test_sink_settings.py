@@ -65,7 +65,11 @@ def test_a_file_says_all_that_sinks_can(tmp_path: Path) -> None:
         ('[[webhook]]\nurl = "https://b"\n[[webhook]]\nurl = "https://b"\n', 1, 'two sinks are called "webhook b '),
         ('[[python]]\ncall = "tell:on_event"\n', 2, 'expected "FILE.py:FUNCTION"'),
         ('[metrics]\nlisten = "9464"\n', 2, 'expected "ADDRESS:PORT"'),
+        ('[[python]]\ncall = "a.py:f"\nname = "mqtt"\n', 3, '"mqtt" is what the store calls the broker'),
+        ('[[webhook]]\nurl = "https://b"\nsecret = 12345678\n', 3, "secret: a value that is not shown; expected"),
+        ('[mqtt]\ntopic = "a"\nurl = ["mqtt://user:hidden@b"]\n', 3, "url: a value that is not shown"),
         ("[metrics\n", 0, "is no TOML"),
+        (f"[metrics]\nlisten = {'1' * 5000}\n", 0, "is no TOML"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_its_line(text: str, line: int, words: str, tmp_path: Path) -> None:
@@ -75,15 +79,20 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(text: str, line: int, wor
         read_sinks(file)
     assert words in str(raised.value)
     assert str(raised.value).startswith(f"{file}:{line}: " if line else f"{file} ")
-    assert "hidden" not in str(raised.value)
+    assert "hidden" not in str(raised.value) and "12345678" not in str(raised.value)
 
 
-def test_a_configuration_is_checked_with_its_sinks(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_configuration_is_checked_with_its_sinks(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line, sinks = tmp_path / "line.toml", tmp_path / "sinks.toml"
     line.write_text(f'[[source]]\nsource = "0"\nmodel = "{tiny_model}"\n')
     sinks.write_text('[[webhook]]\nurl = "http://127.0.0.1:1/"\nsecret = "${NOT_SET}"\n')
     lines, fine = check_config(line, sinks)
     assert not fine and lines[0] == f"{sinks}: ${{NOT_SET}}: the environment variable NOT_SET is not set"
+    monkeypatch.setenv("EMPTY", "")
+    sinks.write_text('[[webhook]]\nname = "erp"\nurl = "http://${EMPTY}/x"\n')
+    assert check_config(line, sinks)[0][0].startswith(f"{sinks}: erp: with secrets put in, its url names no server")
     sinks.write_text('[[webhook]]\nurl = "http://127.0.0.1:1/"\n')
     assert check_config(line, sinks) == ([f"{sinks}: fine", "camera 0: fine"], True)
     rules = tmp_path / "decide.toml"

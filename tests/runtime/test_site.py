@@ -210,6 +210,8 @@ def test_files_that_are_no_site_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=words):
             read_site(path)
+    with pytest.raises(ConfigError, match="a pipe or a device; expected a regular file"):
+        read_site(Path("/dev/zero"))
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(ConfigError, match="more than the"):

@@ -10,6 +10,7 @@ from aae_detect.demo import DemoCamera, read_counter
 from aae_detect.errors import SourceError
 from aae_detect.frames import FrameSource
 from aae_detect.picture_source import PictureSource, list_pictures, natural_key, read_picture
+from aae_detect.source_settings import SourceSettings, open_with
 from aae_detect.sources import mask_password, open_source
 from aae_detect.video_source import VideoSource
 
@@ -71,6 +72,34 @@ def test_a_video_that_was_cut_off_does_not_pass_for_a_whole_one(tmp_path, frames
     source = open_source(str(cut))
     with pytest.raises(SourceError, match=r"stops after \d+ frames.*cut off"):
         read_all(source)
+
+
+def test_of_names_that_are_no_utf8_pictures_are_read_and_videos_refused(tmp_path, frames):
+    video = write_video(tmp_path / "film.avi", frames[:2], "MJPG").rename(tmp_path / "film_\udce4.avi")
+    for source in (str(video), f"file://{video}", f"http://127.0.0.1:1/{video.name}", "rtsp://127.0.0.1:1/\udce4"):
+        with pytest.raises(SourceError, match=r"\\udce4.*: the name is no UTF-8"):
+            open_source(source)
+    picture = tmp_path / "bild_\udce4.png"
+    picture.write_bytes(cv2.imencode(".png", frames[0])[1].tobytes())
+    (tmp_path / "leer_\udce4.png").write_bytes(b"")
+    shown = f"{tmp_path}/bild_\\udce4.png"
+    assert open_source(str(picture)).name == shown
+    good, bad = read_all(open_source(str(tmp_path)))
+    assert good.image.shape == frames[0].shape and good.source == shown
+    assert "leer_\\udce4.png is empty" in bad.problem
+
+
+def test_frames_are_called_as_their_source_from_the_first_on_and_never_by_a_secret(tmp_path, frames, monkeypatch):
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    write_video(tmp_path / "film.avi", frames[:2], "MJPG")
+    for name, shown in (("line 1", "line 1"), ("", "${PLACE}/film.avi")):
+        video = open_with(SourceSettings("${PLACE}/film.avi", name))
+        assert [video.name, *(frame.source for frame in read_all(video))] == [shown] * 3
+    (tmp_path / "empty.png").write_bytes(b"")
+    folder = open_with(SourceSettings("${PLACE}"))
+    (frame,) = read_all(folder)
+    assert (folder.name, frame.source) == ("${PLACE}", "***/empty.png")
+    assert frame.problem == "picture ***/empty.png is empty (0 bytes); copy it again"
 
 
 def test_what_is_no_video_is_refused_by_name(tmp_path, capfd):

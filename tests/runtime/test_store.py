@@ -179,13 +179,13 @@ def test_an_older_store_becomes_a_newer_one_with_all_its_events(tmp_path: Path, 
         body = json.dumps(event())
         old.execute(
             "INSERT INTO events (key, at_ms, type, source, verdict, body, pictures, picture_bytes) "
-            "VALUES ('01a', 5, 'frame', 'line 1', 'NG', ?, '{}', 0)",
-            (body,),
+            "VALUES (?, 5, 'frame', 'line 1', 'NG', ?, '{}', 0)",
+            (key := "000000000005-0123456789ab", body),
         )
-    assert [stored.key for stored in opened(tmp_path, read_only=True).events()] == ["01a"], "reading changes nothing"
+    assert [stored.key for stored in opened(tmp_path, read_only=True).events()] == [key], "reading changes nothing"
     store = opened(tmp_path)
     assert store._database.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
-    assert [stored.key for stored in store.events()] == ["01a"]
+    assert [stored.key for stored in store.events()] == [key]
     with closing(Cursor(tmp_path, "erp")) as cursor:
         assert cursor.number == 1, "what was there before the sink does not go to it"
         cursor.move(2)
@@ -243,6 +243,32 @@ def test_a_damaged_event_does_not_hide_the_others(tmp_path: Path, opened: Opened
     for done in (listed, exported):
         assert done.returncode == 0
         assert f"warning: {folder}: event 2 is damaged" in done.stderr and "it is left out" in done.stderr
+
+
+def test_a_store_from_elsewhere_cannot_have_files_written_or_read_where_it_likes(
+    tmp_path: Path, opened: Opened
+) -> None:
+    folder, out, secret = tmp_path / "s", tmp_path / "some" / "out", tmp_path / "secret"
+    secret.write_bytes(b"kept")
+    store = opened(folder)
+    keys = [store.append(event(score=n), {"frame.png": PNG}) for n in (3.5, 4.5, 5.5)]
+    keys += [store.append(event(age_days=age)) for age in (-365 * 7000, 365 * 60)]  # clocks that are wrong
+    store._database.execute("UPDATE events SET key = '../../escaped' WHERE number = 1")
+    linked = store.find(keys[1]).pictures["frame"]
+    linked.unlink()
+    linked.symlink_to(secret)
+    store.close()
+    done = run("export", folder, "--out", out)
+    assert done.returncode == 0 and done.stdout == f"1 frames copied to {out}; 3 events have none\n"
+    assert f"{folder}: event 1 is damaged ('../../escaped' is no key)" in done.stderr
+    assert f"warning: {linked} leads out of {folder}; it is left out" in done.stderr
+    assert [path.name for path in out.iterdir()] == [f"{keys[2]}.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"s", "some", "secret"}
+    (out / f"{keys[2]}.png").unlink()
+    (out / f"{keys[2]}.png").symlink_to(secret)
+    done = run("export", folder, "--out", out)
+    assert done.returncode == 2 and "is a symbolic link; take it away" in done.stderr
+    assert secret.read_bytes() == b"kept"
 
 
 def test_aae_detect_keeps_what_matters(tmp_path: Path, opened: Opened) -> None:

@@ -98,6 +98,26 @@ def test_only_what_is_kept_is_wanted(store: EventStore) -> None:
     assert store.count() == 1
 
 
+def test_pictures_that_cannot_be_made_cost_themselves_and_are_said_once(store: EventStore) -> None:
+    said: list[str] = []
+    output = output_of(store, said)
+
+    def seen(width: int) -> Judged:
+        picture = np.zeros((1, width, 3), np.uint8)
+        return Judged(Frame(picture, 0, datetime.now(UTC), "line 1"), picture, None, "", None, 1.0, event())
+
+    for width in (70_000, 1_100_000, 1_100_000):  # more than JPEG can hold, and than PNG can
+        output.take(seen(width))
+    output.signal(signal())
+    problem = "pictures cannot be made: a picture of 1100000x1 cannot be written as .png; crop or shrink it"
+    assert said == [f"warning: {problem}"]
+    output.take(seen(100))
+    assert said[1:] == [f"{store.folder}: pictures are kept again"]
+    assert store.count() == 5
+    kept = [path.name.partition(".")[2] for path in (store.folder / PICTURES).rglob("*.*")]
+    assert sorted(kept) == ["frame.png", "frame.png", "overlay.jpg", "overlay.jpg"]
+
+
 def test_a_read_only_disk_costs_events_and_is_said_once(store: EventStore) -> None:
     said: list[str] = []
     output = output_of(store, said)
@@ -367,6 +387,12 @@ def test_an_event_that_cannot_be_committed_leaves_no_pictures(store: EventStore)
         store.append(event(), {"frame.png": b"x" * 100, "overlay.jpg": b"y"})
     kept = [path for path in (store.folder / PICTURES).rglob("*") if path.is_file()]
     assert kept == [stored.pictures["frame"] for stored in store.events()]
+
+
+def test_an_event_that_no_database_takes_is_refused_and_leaves_no_pictures(store: EventStore) -> None:
+    with pytest.raises(ConfigError, match="an event cannot be written"):
+        store.append({**event(), "source": "film_\udce4.mp4"}, {"frame.png": b"x" * 100})
+    assert not [path for path in (store.folder / PICTURES).rglob("*") if path.is_file()]
 
 
 def test_a_commit_that_the_disk_refuses_is_told_as_that(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aae_detect.camera_source import CameraOptions
 from aae_detect.errors import ConfigError
 from aae_detect.frame_view import FrameView
-from aae_detect.source_secrets import fill_secrets
+from aae_detect.source_secrets import fill_secrets, without_secrets
 from aae_detect.source_settings import SourceSettings
 from aae_detect.stream_settings import KEYS, read_config, read_stream
 
@@ -197,6 +197,12 @@ def test_only_inside_an_address_is_a_secret_written_as_addresses_ask_for(source,
     monkeypatch.setenv("PW", "p@/w")
     assert fill_secrets(source) == filled
     assert SourceSettings(source).live is (source != "${D}/film.mp4")
+
+
+def test_a_text_is_shown_without_secrets_however_they_are_written_in_it():
+    text = "p@/w at http://me:p%40%2Fw@h/ of p@/word and q"
+    assert without_secrets(text, ["p@/w", "p@/word", "q", ""]) == "*** at http://me:***@h/ of *** and ***"
+    assert without_secrets(text, []) == text
 
 
 @pytest.mark.parametrize("place", ["${NO_SUCH_SECRET}", "${file:/no/such/file}"])

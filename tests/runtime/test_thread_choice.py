@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aae_detect import Detector, thread_choice
+from aae_detect import Detector, ModelError, thread_choice
+from aae_detect.bench.machine import count_usable_cores
 from aae_detect.cli import main
 from aae_detect.model_file import read_model
+from aae_detect.session import open_session
 from aae_detect.thread_choice import candidates, choose_threads, measure, memory_path, pick
 
 
@@ -56,7 +58,48 @@ def test_what_was_measured_is_remembered(tiny_model: Path, cache: Path, monkeypa
         choose_threads(read_model(tiny_model), "auto")
 
 
-@pytest.mark.parametrize("damage", ["", "[1]", "{", '{"wrong": "x"}'])
+def test_nothing_is_measured_that_may_not_run(
+    tiny_model: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(tiny_model.read_bytes().replace(b"image", b"imago"))
+    with pytest.raises(ModelError, match="the graph has image as nothing"):
+        Detector.load(other, provider="cpu", threads="auto")
+    assert not cache.exists()
+    # What fails only later is told in the same way.
+    monkeypatch.setattr(thread_choice, "make_run", lambda session, _: lambda images: session.run(None, {"x": images}))
+    with pytest.raises(ModelError, match="loads and does not run on CPUExecutionProvider"):
+        measure(read_model(tiny_model), "cpu", None, [1])
+
+
+def test_what_is_remembered_is_loaded_once(tiny_model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose_threads(read_model(tiny_model), "cpu")
+    (key,) = json.loads(cache.read_text())
+    chosen = count_usable_cores()  # on all but the smallest machines another number than the first guess
+    cache.write_text(json.dumps({key: chosen}))
+    made = list[int]()
+
+    def open_and_note(content: bytes, provider: str, threads: int, options: object) -> object:
+        made.append(threads)
+        return open_session(content, provider, threads)
+
+    monkeypatch.setattr("aae_detect.detector.open_session", open_and_note)
+    assert Detector.load(tiny_model, provider="cpu", threads="auto").threads == chosen
+    assert made == [chosen]
+
+
+def test_without_a_home_nothing_is_remembered(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user whom the system does not know
+    monkeypatch.chdir(tmp_path)
+    assert memory_path() is None
+    assert choose_threads(read_model(tiny_model), "cpu") >= 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["", "[1]", "{", '{"wrong": "x"}', "[" * 100_000])
 def test_a_damaged_memory_is_measured_anew(tiny_model: Path, cache: Path, damage: str) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text(damage)

@@ -114,6 +114,12 @@ def test_without_frames_there_is_no_file_and_the_last_video_stays(tmp_path: Path
     assert path.read_bytes() == b"the last good video"
 
 
+def test_a_path_that_opencv_cannot_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"line_\\udce4.mp4: the path is no UTF-8"):
+        VideoFile(tmp_path / "line_\udce4.mp4", 25)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["line.gif", "line", "line.mp3"])
 def test_unknown_extensions_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"expected one of \.mp4, \.mov, \.mkv, \.avi"):

@@ -2,12 +2,14 @@
 
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,6 +40,16 @@ class Plug:
 
     def watch(self, **settings) -> WatchedCamera:
         return WatchedCamera(SourceSettings(self.source, **settings))
+
+
+@contextmanager
+def _limited(what: int, most: int) -> Iterator[None]:
+    limits = resource.getrlimit(what)
+    resource.setrlimit(what, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, limits)
 
 
 @pytest.fixture
@@ -256,6 +268,41 @@ def test_processes_that_cannot_be_killed_do_not_pile_up(plug, monkeypatch):
     while _children() - before:
         assert time.monotonic() < until
         CaptureProcess(SourceSettings("fake:another")).end()
+
+
+def test_descriptors_may_have_any_number(plug):
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1200:
+        pytest.skip("needs a hard limit of 1200 descriptors")
+    with ExitStack() as taken, _limited(resource.RLIMIT_NOFILE, 1200):
+        while (fd := os.dup(0)) < 1024:
+            taken.callback(os.close, fd)
+        os.close(fd)
+        camera = plug.watch()
+        assert isinstance(camera.read(), Frame)
+        camera.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3])
+def test_where_there_is_no_room_for_a_capture_process_nothing_stays_open(plug, room):
+    fds = [os.dup(0) for _ in range(room + 1)]
+    for fd in fds:
+        os.close(fd)
+    with _limited(resource.RLIMIT_NOFILE, max(fds)), pytest.raises(SourceError, match="no capture process"):
+        plug.watch()
+
+
+def test_where_there_is_no_memory_for_frames_nothing_stays_open(plug):
+    with _limited(resource.RLIMIT_FSIZE, 4096), pytest.raises(SourceError, match="no capture process"):
+        plug.watch()
+
+
+def test_what_a_capture_process_says_holds_no_secret(plug, monkeypatch):
+    plug.say("nonsense")
+    monkeypatch.setenv("PLUG", plug.source.removeprefix("fake:"))
+    camera = WatchedCamera(SourceSettings("fake:${PLUG}"))
+    with pytest.raises(SourceError, match=r"fake:\*\*\* says 'nonsense'"):
+        camera.connect()
+    camera.close()
 
 
 def test_settings_reach_the_camera_and_what_it_does_not_take_is_told(plug):

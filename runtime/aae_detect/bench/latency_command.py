@@ -117,6 +117,7 @@ def latency(
     from aae_detect.bench.machine import fingerprint, hottest_c, peak_memory_mib, throttle_count
     from aae_detect.bench.report import describe_model, describe_run, latency_table
     from aae_detect.model_file import read_model
+    from aae_detect.picture_bytes import encode_picture
     from aae_detect.whole_file import check_target, write_whole
 
     check_json_target(json_target)
@@ -156,7 +157,7 @@ def latency(
         }
     if histogram is not None:
         named = [(_name(row), found.stage_ms("without_overlay")) for row, found in zip(rows, ours, strict=True)]
-        write_whole(histogram, cv2.imencode(".png", draw_histograms(named))[1].tobytes())
+        write_whole(histogram, encode_picture(".png", draw_histograms(named)))
     hand_over(result, json_target, latency_table(result))
     if any(each.slower(tolerance / 100) for each in comparisons):
         ctx.exit(SLOWER)

@@ -12,6 +12,7 @@ from aae_detect._opencv import cv2
 from aae_detect.bench import metrics
 from aae_detect.bench.dataset import LabelledSet
 from aae_detect.detector import Detector
+from aae_detect.picture_bytes import encode_picture
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import to_bgr8
 
@@ -43,8 +44,8 @@ def _shift(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _jpeg(picture: Picture, rng: np.random.Generator) -> Picture:
-    _, coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    coded = encode_picture(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return np.asarray(cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
 def _noise(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -29,6 +29,12 @@ nobody knows when, and a loss has to be told within 2 s."""
 
 _MOST_STUCK = 3
 """So many processes of one camera may hang in its driver; more would fill the memory, try by try."""
+
+_LONGEST_S = 2e6
+"""How long one wait may take, 23 days: poll counts milliseconds in 32 bits."""
+
+_Waiting = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""Not `select`, which takes no descriptor above 1023; but Windows has nothing else."""
 
 _stuck: list[tuple[str, subprocess.Popen[bytes]]] = []
 """Cameras' names, and their processes that were killed and are not dead yet."""
@@ -56,7 +62,11 @@ class CaptureProcess:
                 "machine again"
             )
         self._ring = FrameRing()
-        self._answers, answer_fd = os.pipe()
+        try:
+            self._answers, answer_fd = os.pipe()
+        except OSError:
+            self._ring.close()
+            raise
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "aae_detect.camera.worker", str(self._ring.fd), str(answer_fd)],
@@ -132,8 +142,7 @@ class CaptureProcess:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while b"\n" not in self._line:
             left = None if until is None else max(0.0, until - time.monotonic())
-            ready: Sequence[int] = select.select([self._answers, wake_fd], [], [], left)[0]
-            if self._answers not in ready:
+            if self._answers not in self._readable(wake_fd, left):
                 return None
             if not (piece := os.read(self._answers, 4096)):
                 raise SourceError(f"{self._name}: its capture process ended ({self._exit()})")
@@ -144,6 +153,16 @@ class CaptureProcess:
         if "failed" in answer:
             raise SourceError(answer["failed"])
         return answer
+
+    def _readable(self, wake_fd: int, timeout_s: float | None) -> Sequence[int]:
+        """Wait until there is an answer, or something to read on `wake_fd`; return which, none after the time."""
+        try:
+            with _Waiting() as waiting:
+                for fd in (self._answers, wake_fd):
+                    waiting.register(fd, selectors.EVENT_READ)
+                return [key.fd for key, _ in waiting.select(None if timeout_s is None else min(timeout_s, _LONGEST_S))]
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{self._name}: its capture process cannot be waited for ({error})") from error
 
     def _say(self, data: bytes) -> None:
         assert self._process.stdin is not None  # asked for when it was started

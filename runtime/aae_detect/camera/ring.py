@@ -27,7 +27,11 @@ class FrameRing:
     def __init__(self, fd: int | None = None) -> None:
         """Make one, or map the one behind a descriptor that another process made."""
         self.fd = _make() if fd is None else fd
-        self._memory = mmap.mmap(self.fd, SLOTS * _SLOT_BYTES)
+        try:
+            self._memory = mmap.mmap(self.fd, SLOTS * _SLOT_BYTES)
+        except OSError:
+            os.close(self.fd)
+            raise
 
     def put(self, slot: int, pixels: Pixels) -> None:
         """Copy a frame into a slot.
@@ -56,5 +60,9 @@ def _make() -> int:
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, SLOTS * _SLOT_BYTES)
+    try:
+        os.ftruncate(fd, SLOTS * _SLOT_BYTES)
+    except OSError:
+        os.close(fd)
+        raise
     return fd

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +46,9 @@ class WatchedCamera(FrameSource):
             settings: Which one, and what it is asked for.
             say: Told what it does not take of that, whenever it opens and this has changed, and each new reason why it
                 stays lost; by whoever connects or reads.
+
+        Raises:
+            SourceError: the machine has no room for a capture process.
         """
         self.name = settings.shown_name
         self.fps = settings.camera.fps or 0.0
@@ -54,6 +56,11 @@ class WatchedCamera(FrameSource):
         """What the camera was asked for and did not take; known once it is open."""
         self._settings, self._say = settings, say
         self._process: CaptureProcess | None = _start(settings)
+        try:
+            self._wake, self._wake_write = os.pipe()
+        except OSError as error:
+            self._end_process(0.0)
+            raise SourceError(f"{self.name} cannot be watched ({error.strerror})") from error
         self._process.begin()
         self._begun_at: float | None = time.monotonic()
         self._open_at: float | None = None
@@ -68,7 +75,6 @@ class WatchedCamera(FrameSource):
         """Given after the return that it came with."""
         self._losses = 0
         """Losses and failed tries since the camera was steady."""
-        self._wake, self._wake_write = os.pipe()
         self._closed = threading.Event()
         self._closing = threading.Lock()
         self._reading = threading.Lock()
@@ -189,7 +195,7 @@ class WatchedCamera(FrameSource):
     def _begin_again(self) -> float | None:
         """Open the camera again after the pause that is due; None where `close` came in between."""
         pause_s = _PAUSES_S[min(self._losses, len(_PAUSES_S)) - 1]
-        if select.select([self._wake], [], [], pause_s)[0]:
+        if self._closed.wait(pause_s):
             return None
         self._process = self._process or _start(self._settings)
         self._process.begin()

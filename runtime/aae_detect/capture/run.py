@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from aae_detect._opencv import cv2
 from aae_detect.camera.opening import connect, open_asked
 from aae_detect.capture.hints import Hints
 from aae_detect.errors import ConfigError, FrameError, SourceError
 from aae_detect.feed import Feed, FileFeed, LiveFeed
 from aae_detect.frame_statistics import measure_frame
 from aae_detect.frames import Frame, Pixels, Signal
+from aae_detect.picture_bytes import encode_picture
 from aae_detect.preprocess import prepare
 from aae_detect.stop_signals import stop_on_signals
 from aae_detect.stream_settings import StreamSettings
@@ -115,7 +115,7 @@ def _save(folder: Path, image: Pixels) -> None:
     """Write a picture as the camera gave it, under the next free number."""
     number = 1 + max((int(path.stem) for path in folder.glob("*.png") if path.stem.isdigit()), default=0)
     try:
-        replace_file(folder / f"{number:06d}.png", cv2.imencode(".png", image)[1].tobytes())
+        replace_file(folder / f"{number:06d}.png", encode_picture(".png", image))
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 from aae_detect.decision.decision import Decision
 from aae_detect.decision.rules import Command
@@ -20,6 +19,9 @@ _ROOM = 100
 
 _CLOSE_S = 10.0
 """How long what waits is run for when the end is near."""
+
+_DEATH_S = 1.0
+"""How long a program may take to end once it was killed; the next decision waits for it."""
 
 
 class CommandOutput(Output):
@@ -33,6 +35,9 @@ class CommandOutput(Output):
         # Room is counted by whoever puts, so that the end can always be put.
         self._waiting: queue.Queue[Decision | None] = queue.Queue()
         self._given_up = False
+        self._left: list[subprocess.Popen[str]] = []
+        """Programs that could not be ended; looked after when the next one runs, or they would stay as zombies."""
+
         self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="commands", daemon=True)
         self._thread.start()
@@ -70,6 +75,7 @@ class CommandOutput(Output):
                     self._run(command, decision)
 
     def _run(self, command: Command, decision: Decision) -> None:
+        self._left = [left for left in self._left if left.poll() is None]
         arguments = [_filled(text, decision) for text in command.run]
         try:
             running = subprocess.Popen(
@@ -87,20 +93,36 @@ class CommandOutput(Output):
         except ValueError as error:  # a NUL in what a trigger said
             self._say(f"warning: {arguments[0]} cannot be run: {error}")
             return
-        with running:
-            try:
-                _, said = running.communicate(timeout=command.timeout_s)
-            except subprocess.TimeoutExpired:
-                with suppress(OSError):  # it may just have ended, or be another user's, by sudo
-                    if os.name == "posix":
-                        os.killpg(running.pid, signal.SIGKILL)
-                    else:
-                        running.kill()
-                self._say(f"warning: {arguments[0]} did not end within {command.timeout_s:g} s, and was ended")
-                return
+        # Not `with running`, whose end waits for the program without a limit.
+        try:
+            _, said = running.communicate(timeout=command.timeout_s)
+        except subprocess.TimeoutExpired:
+            what = f"{arguments[0]} did not end within {command.timeout_s:g} s"
+            problem = self._end(running)
+            self._say(f"warning: {what}, and {f'cannot be ended: {problem}; it goes on' if problem else 'was ended'}")
+            return
         if running.returncode:
             words = (said.strip().splitlines() or [""])[-1]
             self._say(f"warning: {arguments[0]} ended with code {running.returncode}{words and f': {words}'}")
+
+    def _end(self, running: subprocess.Popen[str]) -> str:
+        """End a program with all that it started; returns why it goes on, or nothing."""
+        problem = ""
+        try:
+            if os.name == "posix":
+                os.killpg(running.pid, signal.SIGKILL)
+            else:
+                running.kill()
+        except OSError as error:  # it may just have ended, or be another user's, by sudo
+            problem = error.strerror or str(error)
+        if running.stderr is not None:
+            running.stderr.close()
+        try:
+            running.wait(0.0 if problem else _DEATH_S)
+        except subprocess.TimeoutExpired:
+            self._left.append(running)
+            return problem or "it was killed, and does not die"
+        return ""
 
 
 def _filled(text: str, decision: Decision) -> str:

@@ -21,7 +21,7 @@ _ROOM_OF_FILE = 100_000
 """Lines that wait for the pictures of a file, one for each: of more, the last do not count, or all would shift."""
 
 _LONGEST = 4096
-"""Characters kept of a line that does not end; no part has such a name."""
+"""Characters kept of a line that does not end, or of a message; no part has such a name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,16 @@ class LineTrigger:
         self._lock = threading.Lock()
 
     def put(self, line: str, at_s: float | None = None) -> None:
-        """Add a line, and when it was said, seconds on the clock of `time.monotonic`; None: now."""
+        """Add a line, of which what can be printed is kept up to a length: it comes from outside, and goes everywhere.
+
+        Args:
+            line: What was said; a message may hold line ends, and be of any length.
+            at_s: When, seconds on the clock of `time.monotonic`; None: now.
+        """
+        line = line[:_LONGEST]
+        if not line.isprintable():
+            line = "".join(each if each.isprintable() else " " for each in line)
+        line = line.strip()
         room = _ROOM if self._live else _ROOM_OF_FILE
         with self._lock:
             full = len(self._waiting) >= room
@@ -150,4 +159,4 @@ class TriggerLines:
         self._count += len(lines)
         for line in lines:
             for trigger in self._triggers:
-                trigger.put(line[:_LONGEST].strip(), at_s)
+                trigger.put(line, at_s)

@@ -120,8 +120,9 @@ def _check_out(out: Path) -> None:
 
 def _write_png(out: Path, sheet: NDArray[np.uint8]) -> None:
     from aae_detect._opencv import cv2
+    from aae_detect.picture_bytes import encode_picture
 
-    write_whole(out, cv2.imencode(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes())
+    write_whole(out, encode_picture(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, 6]))
 
 
 def _warn(warnings: Iterable[str]) -> None:

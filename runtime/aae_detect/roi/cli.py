@@ -12,6 +12,7 @@ import click
 from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.errors import ConfigError, SourceError
+from aae_detect.source_names import printable
 from aae_detect.source_options import read_streams, view_options
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def main(
             from aae_detect.roi.edit_window import HELP, edit
 
             click.echo(HELP)
-            if not edit(sketch, picture, f"aae-roi {mask}"):
+            if not edit(sketch, picture, f"aae-roi {printable(str(mask))}"):
                 click.echo("left without saving")
                 sys.exit(1)
             changes = True
@@ -179,8 +180,10 @@ def _show(sketch: Sketch, picture: NDArray[np.uint8] | None, path: Path) -> None
     if picture is None:
         picture = np.full((sketch.frame_wh[1], sketch.frame_wh[0], 3), 200, np.uint8)
     try:
-        written = cv2.imwrite(str(path), sketch.draw(picture))
-    except cv2.error:
+        written, data = cv2.imencode(path.suffix, sketch.draw(picture))
+        if written:
+            path.write_bytes(data.tobytes())  # by Python: OpenCV takes no name that is no UTF-8
+    except (cv2.error, OSError):
         written = False
     if not written:
         raise ConfigError(

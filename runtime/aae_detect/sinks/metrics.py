@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from aae_detect.errors import ConfigError, InstallError
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.news import ModelChange, News
+from aae_detect.sinks.metrics_server import MetricsServer
 from aae_detect.sinks.settings import MetricsSettings
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Metrics:
                 Histogram,
                 Info,
                 ProcessCollector,
-                start_http_server,
+                make_wsgi_app,
             )
         except ImportError as error:
             raise InstallError(
@@ -76,9 +78,11 @@ class Metrics:
         Info("aae_detect", "This program.", registry=registry).info({"version": __version__})
         host, port = settings.address
         try:
-            self._server, self._thread = start_http_server(port, host, registry)
+            self._server = MetricsServer(host, port, make_wsgi_app(registry))
         except OSError as error:
             raise ConfigError(f"metrics: {settings.listen} cannot be listened on: {error.strerror}") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
 
     def watch(self, forwarders: Sequence[Forwarder]) -> None:
         """Show how many events each sink has not got."""

@@ -30,6 +30,15 @@ _ANSWER_S = 5.0
 _MOMENT_S = 2.0
 """So long without a connection is nothing to speak of: at the start there is none yet."""
 
+_MOST_UNCONFIRMED = 1000
+"""Messages that may wait for the broker's word, in flight or not: left alone, paho keeps any number of them. Events are
+in the store, and of states only the newest counts."""
+
+_UNHEARD_TIMES = 3
+"""So often in a row events may stay without any word before the connection is given up, and all begins anew."""
+
+_UNCONFIRMED = "the broker does not confirm"
+
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 0.1
 
@@ -78,6 +87,12 @@ class MqttLink:
         self._refusals = Refusals(self.name, say)
         self._doubtful = False
         """Whether the last batch did not arrive as a whole."""
+
+        self._unheard = 0
+        """How often in a row the broker did not confirm."""
+
+        self._given_up = ""
+        """Why the connection was given up on this side."""
 
         self._lost = threading.Event()
         self._stop = threading.Event()
@@ -149,8 +164,23 @@ class MqttLink:
             self._refusals.leave_out(topic, too_large)
             return True  # trying again would help nothing
         info = client.publish(topic, payload, qos=1, retain=retain)
+        if self._is_full(info):
+            self._give_up(client)
+            return False
         self._refusals.watch(topic, info)
         return int(info.rc) == 0
+
+    def _is_full(self, info: MQTTMessageInfo) -> bool:
+        """Whether the client did not take a message because too many are unconfirmed."""
+        from paho.mqtt.enums import MQTTErrorCode
+
+        return info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+
+    def _give_up(self, client: Client) -> None:
+        """End a connection on which nothing is confirmed, with all that waits in its client."""
+        if client is self._client:
+            self._given_up = _UNCONFIRMED
+            self._lost.set()
 
     def _wait(self, client: Client, topic: str, info: MQTTMessageInfo, until_s: float, stop: threading.Event) -> str:
         """Wait for the answer to one message; returns what went wrong."""
@@ -158,12 +188,18 @@ class MqttLink:
             try:
                 info.wait_for_publish(_LOOK_S)
             except (RuntimeError, ValueError):  # it was lost before it was sent
+                if self._is_full(info):
+                    self._give_up(client)
+                    return _UNCONFIRMED
                 return self.problem or "the connection was lost"
             if info.is_published():
                 return self._refusals.problem_of(topic, info.mid)
             now = time.monotonic()
             if now > until_s or (stop.is_set() and now > until_s - _ANSWER_S):
-                return "the broker does not confirm"
+                self._unheard += 1
+                if self._unheard >= _UNHEARD_TIMES:
+                    self._give_up(client)
+                return _UNCONFIRMED
         return self.problem or "the connection was lost"
 
     def _keep_connected(self) -> None:
@@ -171,6 +207,7 @@ class MqttLink:
         while not self._stop.is_set():
             began_s = time.monotonic()
             self._lost.clear()
+            self._unheard, self._given_up = 0, ""
             self.problem = self._connection()
             if self._stop.is_set():
                 return
@@ -200,11 +237,11 @@ class MqttLink:
             self._client = client
             self._connected.set()
             self.connections += 1
-            if self._told:
+            if self._told and self._told != _UNCONFIRMED:  # of that the broker's word is the end
                 self._told = ""
                 self._say(f"{self.name}: connected")
             self._lost.wait()
-            return answers[-1] if len(answers) > 1 else ""
+            return answers[-1] if len(answers) > 1 else self._given_up
         except (OSError, ValueError) as error:  # ValueError: no name that a host can have
             return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
         finally:
@@ -214,7 +251,9 @@ class MqttLink:
                 if client.is_connected():
                     gone = client.publish(f"{self.topic}/status", b"offline", qos=1, retain=True)
                     gone.wait_for_publish(1.0)
-                    client.disconnect()
+            with suppress(OSError, RuntimeError, ValueError):
+                if client.is_connected():
+                    client.disconnect()  # or its thread would wait for what is unconfirmed
             client.loop_stop()
 
     def _make_client(self) -> tuple[Client, threading.Event, list[str]]:
@@ -225,6 +264,7 @@ class MqttLink:
         name = self._settings.client_id or client_id(socket.gethostname(), self.topic)
         client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
         client.connect_timeout = _ANSWER_S
+        client.max_queued_messages_set(_MOST_UNCONFIRMED + len(self.greetings))
         if self._user is not None:
             client.username_pw_set(self._user, self._password)
         if self._tls is not None:
@@ -243,6 +283,10 @@ class MqttLink:
             self._lost.set()
 
         def published(_client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
+            self._unheard = 0
+            if self._told == _UNCONFIRMED:
+                self._told = ""
+                self._say(f"{self.name}: the broker confirms again")
             self._refusals.answered(number, reason)
 
         def subscribed(_client: Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:

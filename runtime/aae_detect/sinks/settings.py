@@ -161,6 +161,8 @@ def read_sinks(path: Path) -> SinkSettings:
         metrics = _one(MetricsSettings, document.get("metrics"), _METRICS, "metrics", ())
         names = [sink.name for sink in (*webhooks, *python)]
         for name in names:
+            if name == "mqtt":
+                raise ValueError('name: "mqtt" is what the store calls the broker; give another name')
             if names.count(name) > 1:
                 raise ValueError(f'name: two sinks are called "{name}"; give each a name of its own')
     except ValueError as error:

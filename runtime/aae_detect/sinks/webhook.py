@@ -33,10 +33,13 @@ class Webhook:
         """Take where and how.
 
         Raises:
-            ConfigError: the secret or the certificates cannot be read.
+            ConfigError: the secret or the certificates cannot be read, or with the secrets the address names no server.
         """
         address = urlsplit(fill_secrets(settings.url))
-        assert address.hostname is not None  # checked by the settings
+        if not address.hostname:
+            raise ConfigError(
+                f"{settings.name}: with secrets put in, its url names no server; see whether a variable in it is empty"
+            )
         self.name = settings.name
         self._types, self._timeout_s, self._say = settings.types, settings.timeout_s, say
         self._secret = secret_bytes(plain_secret(settings.secret))

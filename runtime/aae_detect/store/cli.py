@@ -147,8 +147,13 @@ def export(
         try:
             out.mkdir(parents=True, exist_ok=True)
             for key, frame in frames:
-                if frame.is_file():
-                    shutil.copyfile(frame, out / f"{key}.png")
+                target = out / f"{key}.png"
+                if target.is_symlink():
+                    raise ConfigError(f"--out: {target} is a symbolic link; take it away, or choose another folder")
+                if frame.is_symlink() or frame.parent.is_symlink():  # no store makes any
+                    click.echo(f"warning: {frame} leads out of {store}; it is left out", err=True)
+                elif frame.is_file():
+                    shutil.copyfile(frame, target)
                     copied += 1
         except OSError as error:
             raise ConfigError(f"--out {out} cannot be written: {error.strerror}") from error

@@ -112,10 +112,12 @@ class EventStore:
             kinds = (str(event["type"]), str(event["source"]), str(event.get("verdict", "")))
             try:
                 self._commit(key, at_ms, *kinds, body, json.dumps(names), size)
-            except ConfigError:
+            except Exception as error:
                 with suppress(OSError):  # what no event names is counted nowhere, and would fill the disk
                     self._pictures.remove(names)
-                raise
+                if isinstance(error, ConfigError):
+                    raise
+                raise ConfigError(f"{self.folder}: an event cannot be written ({error})") from error
         with self._committed:
             self._committed.notify_all()
         return key

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from aae_detect._opencv import cv2
 from aae_detect.detection import Verdict
 from aae_detect.drawer import Drawer
 from aae_detect.events import news_event, signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.news import News
+from aae_detect.picture_bytes import encode_overlay, encode_picture
 from aae_detect.store.event_store import EventStore, Retention
 
 _SAME_UNKNOWN_S = 60.0
@@ -28,8 +28,6 @@ _PRUNE_EVERY = 500
 
 _AGAIN = {"events": "events are kept", "pictures": "pictures are kept", "old events": "old events are taken out"}
 _GOES_ON = {"events": "; verdicts go on", "pictures": "", "old events": "; the store grows"}
-
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
 
 class StoreOutput(Output):
@@ -45,6 +43,9 @@ class StoreOutput(Output):
 
         self._missing = 0
         """Events that could not be kept since the last one that could."""
+
+        self._undrawn = ""
+        """Why the last frame's pictures could not be made; empty where they could."""
 
         self._unknown_s: dict[str, float] = {}
         """When one was stored last, by its reason."""
@@ -92,7 +93,7 @@ class StoreOutput(Output):
             return
         self._tell("events", "")
         self._missing = 0
-        self._tell("pictures", self._store.problem)
+        self._tell("pictures", self._undrawn or self._store.problem)
         self._since_pruned += 1
         if self._since_pruned >= _PRUNE_EVERY:
             self._since_pruned = 0
@@ -122,14 +123,19 @@ class StoreOutput(Output):
     def _pictures(self, judged: Judged) -> dict[str, bytes]:
         if judged.image_bgr is None:
             return {}
-        found = {
-            "frame.png": _encoded(".png", judged.image_bgr, ()),
-            "overlay.jpg": _encoded(".jpg", self._drawer.draw(judged), _JPEG),
-        }
-        if judged.detection is not None:
-            packed = io.BytesIO()
-            np.save(packed, judged.detection.model_map.astype(np.float16), allow_pickle=False)
-            found["map.npy"] = packed.getvalue()
+        try:
+            found = {
+                "frame.png": encode_picture(".png", judged.image_bgr),
+                "overlay.jpg": encode_overlay(self._drawer.draw(judged)),
+            }
+            if judged.detection is not None:
+                packed = io.BytesIO()
+                np.save(packed, judged.detection.model_map.astype(np.float16), allow_pickle=False)
+                found["map.npy"] = packed.getvalue()
+        except Exception as error:  # whatever it is, the event is kept, and verdicts go on
+            self._undrawn = f"pictures cannot be made: {error}"
+            return {}
+        self._undrawn = ""
         return found
 
 
@@ -140,7 +146,3 @@ def run_event(kind: str, source: str, **details: Any) -> dict[str, Any]:
 
 def _kind(judged: Judged) -> str:
     return judged.reason.partition(":")[0]
-
-
-def _encoded(suffix: str, picture: Any, options: tuple[int, ...]) -> bytes:
-    return bytes(cv2.imencode(suffix, picture, options)[1].tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from aae_detect.store.picture_files import PictureFiles
 
 COLUMNS = "number, key, body, pictures, mark"
 """What `read_event` takes, in this order."""
+
+_KEY = re.compile(r"-?[0-9a-f]{11,12}-[0-9a-f]{12}")
+"""As `EventStore.append` makes it: 12 digits last until the year 9999, and a clock before 1970 has a sign. Files
+are called after it, so a store from elsewhere must not say what it likes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ def read_event(folder: Path, files: PictureFiles, row: tuple[int, str, str, str,
         raise DamagedEventError(folder, number, str(error)) from error
     if not isinstance(event, dict) or not isinstance(names, dict) or not all(map(_is_text, names.values())):
         raise DamagedEventError(folder, number, "it is no event of this store")
+    if not _KEY.fullmatch(str(key)):
+        raise DamagedEventError(folder, number, f"{str(key)!r:.80} is no key")
     return StoredEvent(number, str(key), event, files.paths(names), str(mark))
 
 

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class Refusing:
         self.published: list[str] = []
         """Topics, one for each message."""
 
+        self.unconfirmed_clients = 0
+        """To so many clients, from the first on, it confirms nothing."""
+
+        self._is_closing = False
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(30)
         self.url = f"mqtt://127.0.0.1:{self._server.getsockname()[1]}"
@@ -55,11 +59,19 @@ class Refusing:
         self._thread.start()
 
     def close(self) -> None:
-        """Wait until the one client has gone."""
+        """Wait until the last client has gone."""
+        self._is_closing = True
+        socket.create_connection(self._server.getsockname()).close()
         self._thread.join()
         self._server.close()
 
     def _serve(self) -> None:
+        while not self._is_closing:
+            with suppress(ConnectionError):  # it did not wait for an answer
+                self._serve_one()
+            self.unconfirmed_clients -= 1
+
+    def _serve_one(self) -> None:
         with self._server.accept()[0] as client:
             client.settimeout(30)
             with client.makefile("rwb") as stream:
@@ -81,6 +93,8 @@ class Refusing:
             end = 2 + int.from_bytes(body[:2])
             topic = body[2:end].decode()
             self.published.append(topic)
+            if self.unconfirmed_clients > 0:
+                return b""
             return b"\x40\x03" + body[end : end + 2] + bytes([self.reasons.get(topic, 0)])
         if head >> 4 == 8:  # SUBSCRIBE: number, no properties, one topic and its options
             return b"\x90\x04" + body[:2] + b"\x00" + bytes([self.reasons.get(body[5:-1].decode(), 1)])
@@ -119,6 +133,43 @@ def test_behind_a_message_that_is_refused_again_nothing_is_sent_again(closes: Ex
     refusing.reasons.clear()
     assert link.send([("b", b""), ("c", b"")], stop) == 1
     assert link.send([("c", b""), ("d", b"")], stop) == 2
+
+
+def test_a_broker_that_never_confirms_is_left_before_what_waits_fills_the_memory(
+    closes: ExitStack, refusing: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aae_detect.sinks.mqtt_link._PAUSES_S", (0.05,))
+    monkeypatch.setattr("aae_detect.sinks.mqtt_link._MOST_UNCONFIRMED", 100)
+    refusing.unconfirmed_clients = 1
+    said: list[str] = []
+    link = closes.enter_context(closing(MqttLink(MqttSettings(refusing.url, TOPIC), said.append)))
+    link.start()
+    wait_for(lambda: link.connections == 1)
+    taken = [link.publish(f"{TOPIC}/line-1/state", b"{}") for _ in range(100)]
+    assert taken == 99 * [True] + [False], "one more is `online`"
+    wait_for(lambda: len(said) == 2)
+    assert said == [
+        "warning: mqtt 127.0.0.1: the broker does not confirm; trying again until it is back",
+        "mqtt 127.0.0.1: the broker confirms again",
+    ]
+    assert link.publish(f"{TOPIC}/line-1/state", b"{}") and link.connections == 2
+
+
+def test_a_connection_on_which_no_event_is_confirmed_is_made_anew(
+    closes: ExitStack, refusing: Refusing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aae_detect.sinks.mqtt_link._PAUSES_S", (0.05,))
+    refusing.unconfirmed_clients = 1
+    link = closes.enter_context(closing(MqttLink(MqttSettings(refusing.url, TOPIC), print)))
+    link.start()
+    wait_for(lambda: link.connections == 1)
+    with monkeypatch.context() as hasty:
+        hasty.setattr("aae_detect.sinks.mqtt_link._ANSWER_S", 0.1)
+        for _ in range(3):
+            with pytest.raises(SinkError, match="the broker does not confirm"):
+                link.send([("a", b"")], threading.Event())
+    wait_for(lambda: link.connections == 2)
+    assert link.send([("a", b"")], threading.Event()) == 1
 
 
 def test_what_may_not_be_published_waits_until_it_may(
