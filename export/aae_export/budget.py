@@ -92,7 +92,7 @@ class Choice:
     rows: tuple[Timed, ...]
     costs: tuple[Cost, ...]
     refused: tuple[str, ...]
-    """Why precisions are not among the rows."""
+    """Why precisions, or CUDA, are not among the rows."""
 
     chosen: Timed | None
     """None where nothing holds the budget."""
@@ -141,8 +141,9 @@ def decide(folder: Path, config: TrainConfig, material: Material, budget: Budget
         force: Take a precision also where it costs too much.
     """
     fp32 = folder / "detector.onnx"
-    cuda = _has_cuda(fp32)
-    costs, refused = [], []
+    costs: list[Cost] = []
+    refused: list[str] = []
+    cuda = _has_cuda(fp32, refused)
     precisions: tuple[Precision, ...] = ("fp16", "int8") if cuda else ("int8",)
     for precision in precisions:
         try:
@@ -154,7 +155,7 @@ def decide(folder: Path, config: TrainConfig, material: Material, budget: Budget
     made = ["fp32", *(cost.precision for cost in costs)]
     rows = measure(folder, [(precision, "cpu", n) for precision in made if precision != "fp16" for n in threads])
     if cuda:
-        rows += measure(folder, [(precision, "cuda", 1) for precision in made if precision != "int8"])
+        rows += _measure_on_cuda(folder, [precision for precision in made if precision != "int8"], refused)
     chosen = choose(rows, budget.most_ms)
     size_hw = None if chosen else estimate_size(config.input_hw, _fastest(rows).p95_ms, budget.most_ms)
     command = size_hw and train_command(config, size_hw)
@@ -210,12 +211,25 @@ def _fastest(rows: Sequence[Timed]) -> Timed:
     return min(rows, key=lambda row: row.p95_ms)
 
 
-def _has_cuda(fp32: Path) -> bool:
-    """Say whether CUDA is there and runs the model: that ONNX Runtime was built with it proves nothing."""
+def _has_cuda(fp32: Path, refused: list[str]) -> bool:
+    """Say whether CUDA is there and runs the model: that ONNX Runtime was built with it proves nothing.
+
+    Where it does not, `refused` gets the reason: fp32 has passed its gate, and what CUDA does must not cost it.
+    """
     if CUDA not in available_providers():
         return False
     try:
         Detector.load(fp32, provider="cuda")
-    except ConfigError:
+    except (ConfigError, ModelError) as error:
+        refused.append(f"CUDA: {error}")
         return False
     return True
+
+
+def _measure_on_cuda(folder: Path, precisions: Sequence[str], refused: list[str]) -> list[Timed]:
+    """Measure detectors there; none, and the reason in `refused`, where one of them does not run."""
+    try:
+        return measure(folder, [(precision, "cuda", 1) for precision in precisions])
+    except (ConfigError, ModelError) as error:
+        refused.append(f"CUDA: {error}")
+        return []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 
 _EPILOG = """\b
@@ -61,6 +62,7 @@ NOTHING_HOLDS = 6
     metavar="KEY",
     help="Sign each file with this private key (Ed25519, PEM), for devices that run `--require-signature`.",
 )
+@click.version_option(__version__, prog_name="aae-export")
 @click.pass_context
 def main(
     ctx: click.Context,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +33,7 @@ from aae_export.on_demand import OnDemand
 from aae_export.onnx_file import OPSET, write_onnx
 from aae_export.parity import Difference, compare, report_rows, require_parity
 from aae_export.parts import write_parts
+from aae_export.placing import make_scratch, put_in_place
 from aae_export.precision import Cost, Material, Precision, make_precision
 from aae_export.separation import without_unreadable
 from aae_train.judge import CELL
@@ -88,17 +87,17 @@ def export_run(
         key: Signs every ONNX file; each signature lies beside its file.
 
     Raises:
-        ConfigError: the run is not finished, or its pictures are gone.
+        ConfigError: the run is not finished, its pictures are gone, or `out` cannot be written.
         ModelError: a graph does not answer like the model, or the other precision costs too much.
     """
     trained = read_trained(run)
-    if out.exists() and (not out.is_dir() or _holds_foreign_files(out)):
+    place = out.resolve()  # "." has no folder beside it, and a link's name is not the folder's
+    if place.exists() and (not place.is_dir() or _holds_foreign_files(place)):
         raise ConfigError(f"--out {out} exists and is not an earlier export; choose another folder")
     frames = _real_frames(run, trained, data)
     config = trained.config
     inputs = [prepare(frame, config.input_hw, config.fit)[0] for frame in frames]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+    with make_scratch(place) as scratch:
         folder = Path(scratch) / "export"
         folder.mkdir()
         differences = write_parts(folder, trained, inputs)
@@ -124,9 +123,7 @@ def export_run(
             for path in sorted(folder.glob("*.onnx")):
                 key.sign(path)
         (folder / "export.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
+        put_in_place(folder, place)
     if refused is not None:
         raise ModelError(f"{refused}; exported without it: {out / 'detector.onnx'}") from refused
     return ExportReport(out, tuple(differences), sha256, cost, choice, material.left_out if material else ())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aae_detect.bench.dataset import LabelledSet
 from aae_detect.detector import Detector
-from aae_detect.errors import ModelError
+from aae_detect.errors import AaeDetectError, ModelError
 from aae_detect.golden import golden_input
 from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
 from aae_detect.threshold import colour_scale, with_scores
@@ -122,8 +122,21 @@ def make_precision(fp32: Path, out: Path, precision: Precision, material: Materi
         force: Write it also where it costs too much.
 
     Raises:
-        ModelError: it costs more than `MOST_LOSS` of image AUROC, or its scores are too far from the fp32 model's.
+        ModelError: it costs more than `MOST_LOSS` of image AUROC, its scores are too far from the fp32 model's, or it
+            cannot be made here.
     """
+    try:
+        return _make(fp32, out, precision, material, force)
+    except AaeDetectError:
+        raise
+    except Exception as error:  # of onnx, its quantizer or ONNX Runtime, which share no public base class
+        first_line = next(iter(str(error).splitlines()), "")
+        raise ModelError(
+            f"{precision} cannot be made here ({type(error).__name__}: {first_line:.300}). Keep fp32"
+        ) from error
+
+
+def _make(fp32: Path, out: Path, precision: Precision, material: Material, force: bool) -> Cost:
     content = fp32.read_bytes()
     spec = _read_spec(content)
     stay: tuple[str, ...] = ()

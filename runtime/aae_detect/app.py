@@ -26,7 +26,7 @@ from aae_detect.run_streams import put_together
 from aae_detect.service_notify import ServiceNotify
 from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
-from aae_detect.sinks.settings import SinkSettings, read_sinks
+from aae_detect.sinks.settings import SinkSettings, read_sinks, require_store
 from aae_detect.stop_signals import stop_on_signals
 from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
@@ -87,11 +87,10 @@ def _run_and_say(settings: Settings, say: Callable[[str], None]) -> int:
 
 def _make_sinks(settings: Settings, say: Callable[[str], None]) -> Sinks:
     """Read who is told; who is to get every event needs a store."""
-    asked = SinkSettings() if settings.sinks is None else read_sinks(settings.sinks)
-    if asked.need_store and settings.store is None:
-        raise ConfigError(
-            f"--sinks {settings.sinks} forwards events; add --store DIR, where they wait until they arrive"
-        )
+    if settings.sinks is None:
+        return Sinks(SinkSettings(), say)
+    asked = read_sinks(settings.sinks)
+    require_store(settings.sinks, asked, settings.store)
     return Sinks(asked, say)
 
 

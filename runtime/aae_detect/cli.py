@@ -13,7 +13,6 @@ from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 from aae_detect.provider_option import provider_option, provider_options_option, signature_option, threads_option
 from aae_detect.source_options import (
-    VIEW_NAMES,
     camera_options,
     from_environment,
     place_options,
@@ -39,8 +38,8 @@ The environment sets options too: AAE_DETECT_SAVE_NG=ng is --save-ng ng. Options
 Keys in the window: q or Esc quit, space pause, s snapshot, h heat map on/off.
 
 \b
-Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the model was refused; 2 wrong usage;
-1 anything else, a frame that could not be judged among it.
+Exit codes: 0 every frame was OK; 3 something was NG; 4 a source failed, or a picture could not be read and nothing
+was NG; 1 a frame was UNKNOWN and none of these, or anything else; 5 the model was refused; 2 wrong usage.
 """
 
 
@@ -132,8 +131,8 @@ Exit codes: 0 every frame was OK; 3 something was NG; 4 the source failed; 5 the
     "--check-config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Read a file for --config and all that it names, with the options and the environment of the run, and "
-    "--sinks if given; say what is wrong, and stop.",
+    help="Read a file for --config and all that it names, with the options and the environment of the run, "
+    "--sinks and --store among them; say what is wrong, and stop.",
 )
 @click.option("--doctor", is_flag=True, help="Say what this machine has, check the model if one is given, and stop.")
 @click.version_option(__version__, prog_name="aae-detect")
@@ -178,7 +177,7 @@ def main(
         if check_config is not None:
             from aae_detect.config_check import check_config as check
 
-            lines, healthy = check(check_config, sinks, require_signature, {"model": model, **of_source})
+            lines, healthy = check(check_config, sinks, require_signature, {"model": model, **of_source}, store)
             click.echo("\n".join(lines), err=not healthy)
             sys.exit(0 if healthy else 2)
         from aae_detect.app import run
@@ -191,7 +190,7 @@ def main(
             config = None if _given("config") is ParameterSource.ENVIRONMENT else config
         if demo:
             model = None if _given("model") is ParameterSource.ENVIRONMENT else model
-            for name in (name for name in VIEW_NAMES if _given(name) is ParameterSource.ENVIRONMENT):
+            for name in (name for name in of_source if _given(name) is ParameterSource.ENVIRONMENT):
                 of_source[name] = None
         settings = Settings(
             streams=read_streams(camera, sources, config, demo, {"model": model, **of_source}),

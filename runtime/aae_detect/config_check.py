@@ -14,7 +14,7 @@ from aae_detect.frame_mask import read_mask
 from aae_detect.model_file import read_model
 from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
-from aae_detect.sinks.settings import read_sinks
+from aae_detect.sinks.settings import read_sinks, require_store
 from aae_detect.site_file import read_site_entry
 from aae_detect.source_options import read_streams
 from aae_detect.source_secrets import fill_secrets
@@ -30,6 +30,7 @@ def check_config(
     sinks: Path | None = None,
     require_signature: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    store: Path | None = None,
 ) -> tuple[list[str], bool]:
     """Read a configuration and every file that it names.
 
@@ -39,6 +40,7 @@ def check_config(
         require_signature: Of `--require-signature`.
         options: What else a run would be given, by options or the environment, as `read_streams` takes it: it holds
             for each source, whatever the file says.
+        store: Of `--store`; nothing is written there.
 
     Returns:
         A line for each source, or for each thing that is wrong; and whether all is well.
@@ -52,6 +54,7 @@ def check_config(
         settings = replace(read_sinks(sinks), metrics=None)  # which would listen
         try:
             link = Sinks(settings, lambda _text: None).link
+            require_store(sinks, settings, store)
             lines.append(f"{sinks}: fine")
         except AaeDetectError as error:
             fine = False

@@ -159,12 +159,13 @@ def _fill(
     return np.asarray(canvas[finer // 2 :: finer, finer // 2 :: finer] > 0)
 
 
-def read_mask(path: Path) -> FrameMask:
+def read_mask(path: str | Path) -> FrameMask:
     """Read a mask: a JSON file of polygons, or a picture that is black where nothing counts.
 
     Raises:
         ConfigError: missing, too large, damaged, or nothing is left to look at.
     """
+    path = Path(path)
     if path.suffix.lower() == ".json":
         mask = FrameMask(polygons=read_polygons(path))
         width, height = mask.polygons.frame if mask.polygons else (1, 1)

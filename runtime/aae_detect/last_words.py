@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,9 +12,13 @@ from aae_detect.loop import Stream, Summary
 
 
 def exit_code(summaries: Sequence[Summary]) -> int:
-    """Choose the most telling of all streams' codes: a failed source, NG, and then the rest."""
-    codes = [summary.exit_code for summary in summaries]
-    return next((code for code in (4, 3, 1) if code in codes), 0)
+    """Return the code of all streams added up: it must not depend on how the same frames were shared out."""
+    whole = Summary(
+        verdicts=sum((summary.verdicts for summary in summaries), Counter[Verdict]()),
+        unreadable=sum(summary.unreadable for summary in summaries),
+        failure=next((summary.failure for summary in summaries if summary.failure is not None), None),
+    )
+    return whole.exit_code
 
 
 def last_words(streams: Sequence[Stream], summaries: Sequence[Summary]) -> Iterator[str]:

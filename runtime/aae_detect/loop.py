@@ -93,7 +93,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 every frame OK; 3 something was NG; 4 the source failed; 1 a frame could not be judged."""
+        """The first that holds: 4 the source failed; 3 something was NG; 4 a picture was unreadable; 1 UNKNOWN; 0."""
         if self.failure is not None:
             return self.failure.exit_code
         if self.verdicts[Verdict.NG]:
@@ -142,11 +142,12 @@ def run_loop(
         for each in running:
             closing.callback(each.turn.feed.close)
         _judge_in_turn(running, changed, stop, max_frames, alive)
+        ended = [each.turn.feed.ended for each in running]  # asked now, as closing ends them all
         for stream in streams:
             if stream.decider is not None:
                 _tell(stream, stream.decider.finish())
-    for each in running:
-        _sum_up(each, perf_counter() - start, stop.is_set())
+    for each, by_itself in zip(running, ended, strict=True):
+        _sum_up(each, perf_counter() - start, by_itself and not stop.is_set())
     return [each.summary for each in running]
 
 
@@ -240,8 +241,9 @@ def _count(summary: Summary, judged: Judged) -> None:
         summary.total_ms.append(judged.detection.latency_ms.total)
 
 
-def _sum_up(running: _Running, seconds: float, stopped: bool) -> None:
+def _sum_up(running: _Running, seconds: float, ended: bool) -> None:
+    """Note what is known at the end; a source that the run did not wait for may have had no turn, and is no failure."""
     summary = running.summary
     summary.seconds, summary.dropped = seconds, running.turn.feed.dropped
-    if summary.failure is None and summary.frames == 0 and not stopped:
+    if summary.failure is None and summary.frames == 0 and ended:
         summary.failure = SourceError(f"{running.stream.source.name} gave no frame at all")

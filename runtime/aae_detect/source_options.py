@@ -68,7 +68,12 @@ _VIEW_OPTIONS = (
 
 _RATE_OPTIONS = (
     click.option("--every", type=click.IntRange(min=1), metavar="N", help="Take each N-th frame only."),
-    click.option("--most-fps", type=float, metavar="F", help="Take at most F frames per second."),
+    click.option(
+        "--most-fps",
+        type=float,
+        metavar="F",
+        help="Take at most F frames per second of a camera; of files, --every leaves some out.",
+    ),
 )
 
 
@@ -129,9 +134,16 @@ def from_environment(command: click.Command) -> click.Command:
 
 
 def read_streams(
-    camera: int | None, sources: Sequence[str], config: Path | None, demo: bool, options: Mapping[str, Any]
+    camera: int | None, sources: Sequence[str], config: Path | None, demo: bool | None, options: Mapping[str, Any]
 ) -> tuple[StreamSettings, ...]:
     """Make out what is to be looked at; options hold for each source, also for those of a file.
+
+    Args:
+        camera: Of `--camera`.
+        sources: Of `--source`.
+        config: Of `--config`.
+        demo: Of `--demo`; None: the command has no such option.
+        options: By the names in `stream_settings.KEYS`.
 
     Raises:
         ConfigError: nothing is named, or in two ways; or a value cannot be used.
@@ -147,7 +159,8 @@ def read_streams(
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} both name a source; give one of them")
     if not demo and not given:
-        raise ConfigError("no source; give --camera 0, --source WHAT, or --demo")
+        others = "or --config FILE" if demo is None else "--config FILE, or --demo"
+        raise ConfigError(f"no source; give --camera 0, --source WHAT, {others}")
     values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     for name in ("bits", "rotate"):
         values[name] = int(values[name]) if values.get(name) else None

@@ -201,3 +201,11 @@ def test_every_dependency_is_pinned() -> None:
     ]
     assert {distribution_name(line) for line in declared} <= {distribution_name(line) for line in pins}
     assert "torch==2.13.0" in pins
+
+
+@pytest.mark.parametrize("package", ["aae_train", "aae_export"])
+def test_the_training_commands_tell_their_version(package: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"{package}.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"{package.replace('_', '-')}, version ")

@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from aae_detect import ConfigError, Detector
 from aae_detect.bench.against import SLOWER
+from aae_detect.session import CUDA
+from aae_export import budget
 from aae_export.budget import Budget, Choice, Timed, choose, estimate_size, measure, train_command
 from aae_export.cli import NOTHING_HOLDS, main
 from aae_train.cli import main as train
@@ -87,6 +89,15 @@ def test_a_table_is_measured_through_the_devices_code(tiny_model: Path, tmp_path
     rows = measure(tmp_path, [("fp32", "cpu", 1)], repeat=20)
     assert [(row.precision, row.provider, row.threads) for row in rows] == [("fp32", "cpu", 1)]
     assert 0 < rows[0].p50_ms <= rows[0].p95_ms < 1000
+
+
+def test_trouble_with_cuda_is_told_and_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "detector.onnx").write_bytes(b"no model that CUDA takes")
+    monkeypatch.setattr(budget, "available_providers", lambda: [CUDA])
+    refused: list[str] = []
+    assert not budget._has_cuda(tmp_path / "detector.onnx", refused)
+    assert budget._measure_on_cuda(tmp_path, ["fp32"], refused) == []
+    assert len(refused) == 2 and all(reason.startswith("CUDA: ") for reason in refused)
 
 
 def test_what_cannot_be_asked() -> None:

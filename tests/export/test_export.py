@@ -292,10 +292,11 @@ def test_every_file_of_an_export_is_signed_when_asked_for(small_run: Path, small
     for path in small_export.glob("*.onnx"):
         (out / f"{path.name}.sig").write_bytes(bytes(64))
     (out / "detector.int8.onnx.sig").write_bytes(bytes(64))
-    command = [sys.executable, "-m", "aae_export.cli", str(small_run), "--out", str(out), "--sign", str(private)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "aae_export.cli", str(small_run), "--out", ".", "--sign", str(private)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=out)
     assert result.returncode == 0, result.stderr
-    assert f"wrote {out}, signed" in result.stdout
+    assert "wrote ., signed" in result.stdout
+    assert {path.name for path in out.iterdir() if path.suffix != ".sig"} == EXPORTED | {"export.json"}
     assert {path.name for path in out.glob("*.sig")} == {f"{path.name}.sig" for path in out.glob("*.onnx")}
     Detector.load(out / "detector.onnx", owner=OwnerKey(public))
     command[-1] = str(public)

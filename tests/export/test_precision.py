@@ -15,7 +15,7 @@ from aae_detect.picture_source import read_picture
 from aae_export.displacement import Paired
 from aae_export.float_layers import MOST_DISPLACEMENT, find_float_layers, give_back_orders, holds
 from aae_export.on_demand import OnDemand
-from aae_export.precision import MOST_LOSS, Material, carry_over, make_precision, same_rank
+from aae_export.precision import MOST_LOSS, Material, Precision, carry_over, make_precision, same_rank
 from aae_export.quantize import Layer
 from aae_export.separation import put_defects
 
@@ -79,6 +79,14 @@ def test_what_costs_too_much_is_refused_and_not_left_behind(
     with pytest.raises(ModelError, match=r"fp16 costs too much: scores of good pictures move by"):
         make_precision(small_export / "detector.onnx", target, "fp16", Material(pictures, pictures))
     assert not target.exists()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_what_other_packages_raise_is_a_refusal_too(tiny_model: Path, tmp_path: Path, precision: Precision) -> None:
+    """Here for pictures of another size than the model's."""
+    wrong = [np.zeros((8, 8, 3), np.uint8)] * 8
+    with pytest.raises(ModelError, match=rf"{precision} cannot be made here \(.+\)\. Keep fp32"):
+        make_precision(tiny_model, tmp_path / "other.onnx", precision, Material(wrong, wrong))
 
 
 def test_defects_are_put_in_again_until_there_are_enough(pictures: list[np.ndarray]) -> None:

@@ -127,7 +127,7 @@ def test_pictures_may_stand_for_a_camera(tiny_model: Path, demo_pictures: Path, 
     [
         (("--source", "demo:?frames=5"), 4, "gave 5 frames that could be judged, expected at least 10"),
         (("--source", "nowhere.mp4"), 4, "does not exist"),
-        ((), 2, "no source"),
+        ((), 2, "no source; give --camera 0, --source WHAT, or --config FILE\n"),
         (("--source", "demo:", "--source", "demo:?seed=1", "--for", "x"), 2, "--for names one camera"),
         (("--source", "demo:", "--count", "3"), 2, "x>=10"),
         (("--source", "demo:", "--out", "no/such/folder/site.json"), 2, "does not exist"),
@@ -140,6 +140,12 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_model_is_asked_for_as_this_command_takes_it(tmp_path: Path) -> None:
+    done = run(CALIBRATE, "--source", "demo:", "--out", tmp_path / "site.json")
+    assert done.returncode == 2 and "no model; give it as in `aae-calibrate detector.onnx ...`" in done.stderr
+    assert "--model" not in done.stderr and "--demo" not in done.stderr
 
 
 def test_a_damaged_site_file_is_not_overwritten(tiny_model: Path, tmp_path: Path) -> None:

@@ -182,10 +182,7 @@ per = "trigger"
 ng_frames = 2
 of_frames = 3
 least_area_px = 30
-cooldown_s = 0.5
 unknown = "pass"
-part_share = 0.05
-longest_s = 90
 timeout_s = 1
 mqtt_topic = "line1/part"
 
@@ -200,8 +197,15 @@ def test_a_file_says_all_that_rules_can(tmp_path: Path) -> None:
     path = tmp_path / "decide.toml"
     path.write_text(EVERYTHING)
     commands = (Command(("reject", "{source}"), ("NG", "UNKNOWN"), 2.0),)
-    numbers = (2, 3, 0.0, 30, 0.5, "pass", 0.05, 90.0, 1.0)
+    numbers = (2, 3, 0.0, 30, 0.0, "pass", 0.03, 60.0, 1.0)
     assert read_rules(path) == Rules("trigger", *numbers, "line1/part", None, commands)
+    path.write_text('[decide]\nper = "part"\npart_share = 0.05\nlongest_s = 90\ntimeout_s = 1\n')
+    assert read_rules(path) == Rules("part", part_share=0.05, longest_s=90.0, timeout_s=1.0)
+    path.write_text("[decide]\nhysteresis = 0.1\ncooldown_s = 0.5\n")
+    assert read_rules(path) == Rules(hysteresis=0.1, cooldown_s=0.5)
+    path.write_text('[[command]]\nrun = ["reject"]\n[[gpio]]\nline = "gpiochip0:17"\n')
+    rules = read_rules(path)
+    assert rules.commands[0].on == rules.gpio[0].on == ("stop",)  # UNKNOWN stops the line, too
     path.write_text("")
     assert read_rules(path) == Rules()
 
@@ -217,7 +221,7 @@ def test_the_documents_file_of_rules_can_be_used_as_it_stands(tmp_path: Path) ->
         assert (rules.per, rules.ng_frames, rules.of_frames, rules.commands[0].on) == ("frame", 2, 3, ("NG",))
         assert rules.hysteresis == 0.1
         # What is commented out can be used as well: the light barrier or the topic, and a rule for parts.
-        without_topic = re.sub("^(# mqtt_topic|hysteresis).*", "", text, flags=re.MULTILINE)
+        without_topic = re.sub("^(# mqtt_topic|hysteresis|cooldown_s).*", "", text, flags=re.MULTILINE)
         path.write_text(re.sub("^# ", "", without_topic, flags=re.MULTILINE).replace('"frame"', '"trigger"', 1))
         rules = read_rules(path)
         assert rules.gpio_trigger is not None and rules.gpio_trigger.offset == 27
@@ -234,6 +238,10 @@ def test_the_documents_file_of_rules_can_be_used_as_it_stands(tmp_path: Path) ->
         ("[decide]\nhysteresis = true", 2, "hysteresis: True; expected a number"),
         ("[decide]\nper = 'trigger'\nhysteresis = 0.1", 3, 'hysteresis: 0.1; expected with per = "frame" only'),
         ("[decide]\nper = 'part'\nof_frames = 3", 3, 'of_frames: 3; not expected with per = "part"'),
+        ("[decide]\nper = 'part'\ncooldown_s = 1", 3, 'cooldown_s: 1.0; expected with per = "frame" only'),
+        ("[decide]\nper = 'trigger'\npart_share = 0.1", 3, 'part_share: 0.1; expected with per = "part" only'),
+        ("[decide]\nlongest_s = 90", 2, 'longest_s: 90.0; expected with per = "part" only'),
+        ("[decide]\ntimeout_s = 1", 2, 'timeout_s: 1.0; not expected with per = "frame"'),
         ("[decide]\nlongest_s = -1", 2, "longest_s: -1.0; expected 0 to 86400"),
         ("[decide]\ncooldown = 3", 2, "cooldown: unknown in decide"),
         ("[deside]\nper = 'frame'", 1, "deside is not expected"),

@@ -131,7 +131,8 @@ def test_no_picture_is_kept_while_a_decision_waits(per: str) -> None:
     trigger = LineTrigger()
     trigger.put("A7", 0.0)
     of_frames = 1 if per == "part" else 10_000
-    rules = Rules(per=per, ng_frames=5000, of_frames=of_frames, timeout_s=3600)  # type: ignore[arg-type]
+    timeout_s = Rules.timeout_s if per == "frame" else 3600
+    rules = Rules(per=per, ng_frames=5000, of_frames=of_frames, timeout_s=timeout_s)  # type: ignore[arg-type]
     decider, alive = Decider(rules, trigger), list[weakref.ref[Judged]]()
     for number in range(120):
         seen = judged(number, 1.0, EMPTY if number < 20 else PART)

@@ -83,6 +83,7 @@ def test_a_file_is_written_and_read(tmp_path: Path) -> None:
     assert read_polygons(path) == polygons
     assert len(path.read_text().splitlines()) == 4, "a polygon a line"
     assert read_mask(path).polygons == polygons
+    assert read_mask(str(path)).polygons == polygons  # as README's example has it
     picture = tmp_path / "mask.png"
     cv2.imwrite(str(picture), left_with_a_hole().inside((480, 640)).astype(np.uint8) * 255)
     assert (read_mask(picture).inside((480, 640)) == left_with_a_hole().inside((480, 640))).all()

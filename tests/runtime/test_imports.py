@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,14 @@ RUNS = {
     "latency": ("aae_detect.bench.cli", "latency {model} --threads 1 --json {out}/latency.json"),
     "accuracy": ("aae_detect.bench.cli", "accuracy {model} {data} --json {out}/accuracy.json"),
 }
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+sys.argv = ["aae", *sys.argv[1:]]
+from aae_detect.training_commands import export, train
+{command}()
+"""
 
 RUN_THEN_LIST_MODULES = """
 import json, sys
@@ -169,3 +178,11 @@ def test_help_is_quick() -> None:
         assert process.returncode == 0 and b"Usage:" in said
         times_s.append(used.ru_utime + used.ru_stime)
     assert min(times_s) < 0.25, f"aae-detect --help took {min(times_s):.3f} s at best"
+
+
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_training_commands_without_torch_say_what_to_install_and_nothing_else(command: str) -> None:
+    code = WITHOUT_TORCH.format(command=command)
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert re.match(rf"Error: aae_{command} needs torch.* `pip install 'aae-detect\[{command}\]'`$", done.stderr)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -13,7 +14,7 @@ from aae_detect import DemoCamera, Detection, Detector, Frame, FrameSource, Sour
 from aae_detect.events import signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
-from aae_detect.last_words import last_words
+from aae_detect.last_words import exit_code, last_words
 from aae_detect.loop import Stream, Summary
 from aae_detect.loop import run_loop as run_streams
 
@@ -108,6 +109,14 @@ def test_ng_outranks_unreadable(detector: Detector) -> None:
     assert run_loop(detector, ListSource(None, WHITE), [], threading.Event()).exit_code == 3
 
 
+def test_all_streams_together_have_the_code_of_one_with_all_their_frames() -> None:
+    ok, ng, unknown = (Summary(Counter({verdict: 1})) for verdict in (Verdict.OK, Verdict.NG, Verdict.UNKNOWN))
+    unreadable = Summary(Counter({Verdict.UNKNOWN: 1}), unreadable=1)
+    failed = Summary(failure=SourceError("cable gone"))
+    codes = [exit_code([ok, *more]) for more in ([], [unknown], [unknown, unreadable], [unreadable, ng], [ng, failed])]
+    assert codes == [0, 1, 4, 3, 4]
+
+
 def test_a_frame_of_the_wrong_kind_is_unknown_not_a_crash(detector: Detector) -> None:
     keep = Keep()
     summary = run_loop(detector, ListSource(np.zeros((4, 4), np.float32)), [keep], threading.Event())
@@ -137,6 +146,22 @@ def test_max_frames(detector: Detector) -> None:
 
 def test_an_output_may_end_the_run(detector: Detector) -> None:
     assert run_loop(detector, ListSource(*[GRAY] * 10), [Keep(stop_after=2)], threading.Event()).frames == 2
+
+
+@pytest.mark.parametrize(("max_frames", "stop_after"), [(1, 9), (None, 1)])
+def test_a_source_that_had_no_turn_before_the_end_has_not_failed(
+    detector: Detector, max_frames: int | None, stop_after: int
+) -> None:
+    streams = [Stream(ListSource(GRAY, GRAY), detector, [Keep(stop_after)]) for _ in range(2)]
+    summaries = run_streams(streams, threading.Event(), max_frames)
+    assert [(summary.frames, summary.failure) for summary in summaries] == [(1, None), (0, None)]
+
+
+def test_an_empty_source_has_failed_also_where_the_run_ends_early(detector: Detector) -> None:
+    streams = [Stream(source, detector) for source in (ListSource(), ListSource(GRAY, GRAY))]
+    empty, other = run_streams(streams, threading.Event(), max_frames=1)
+    assert "no frame" in str(empty.failure)
+    assert other.failure is None
 
 
 def test_outputs_are_closed_when_one_of_them_fails(detector: Detector) -> None:

@@ -8,10 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from aae_detect import Detector, SourceError
+from aae_detect.bench.handover import command_line
 from aae_detect.bench.pipeline import Meter, measure_pipeline
+from aae_detect.bench.pipeline_command import name_sources
 from aae_detect.detection import Verdict
 from aae_detect.frames import Frame, Signal
 from aae_detect.judged import Judged, Output
@@ -58,6 +62,15 @@ def test_too_few_frames_are_no_measurement() -> None:
         Meter(warmup_s=0.0).describe()
 
 
+def test_sources_that_end_before_the_time_is_up_are_measured(tiny_model: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((16, 16, 3), number, np.uint8))
+    detector = Detector.load(tiny_model, provider="cpu", threads=1)
+    result = measure_pipeline(detector, [SourceSettings(str(tmp_path))], seconds=300.0, warmup_s=0.0, overlay=False)
+    assert result["sources"][0]["frames"] == 4
+    assert set(result["memory_mib"]) == {"own", "all"}
+
+
 def test_the_command_takes_the_demo_camera_as_a_live_one(tiny_model: Path, tmp_path: Path) -> None:
     target = tmp_path / "pipeline.json"
     command = [sys.executable, "-m", "aae_detect.bench.cli", "pipeline", str(tiny_model), "--source", "demo:160x120@30"]
@@ -68,6 +81,17 @@ def test_the_command_takes_the_demo_camera_as_a_live_one(tiny_model: Path, tmp_p
     assert [row["source"][-2:] for row in result["sources"]] == ["#1", "#2"]
     assert "overlay_ms" not in result["sources"][0]
     assert {"machine", "versions", "command", "date", "model"} <= set(result)
+
+
+def test_passwords_stand_neither_in_the_names_nor_in_the_command() -> None:
+    camera, pipeline = "rtsp://viewer:secret@10.0.0.5/1", "gst:rtspsrc location=rtsp://h/1 user-pw=secret ! appsink"
+    named = name_sources([camera, pipeline], 2)
+    assert [each.source for each in named] == [camera, camera, pipeline, pipeline]
+    assert [each.name for each in named[:2]] == ["rtsp://viewer:***@10.0.0.5/1 #1", "rtsp://viewer:***@10.0.0.5/1 #2"]
+    (alone,) = name_sources([camera], 1)
+    told = command_line(["pipeline", "m.onnx", "--source", camera, f"--source={pipeline}", "--seconds", "5"])
+    assert told.startswith("aae-bench pipeline m.onnx ") and told.endswith(" --seconds 5")
+    assert "secret" not in "".join((*(each.name for each in named), alone.name, told))
 
 
 class Slow(Output):

@@ -72,6 +72,12 @@ def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
     assert complaints == []
 
 
+def test_the_unit_checks_the_options_that_it_runs_with() -> None:
+    commands = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if line.startswith("ExecStart"))
+    run = commands["ExecStart"].replace("--no-window ", "")
+    assert commands["ExecStartPre"] == run.replace("--config", "--check-config")
+
+
 def check(path: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [*DETECT, "--check-config", str(path), *options]
     return subprocess.run(command, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=60)

@@ -64,6 +64,7 @@ def test_a_file_says_all_that_sinks_can(tmp_path: Path) -> None:
         ('[[webhook]]\nurl = "https://b"\nport = 3\n', 3, "port: unknown in webhook; expected one of url, "),
         ('[[webhook]]\nurl = "https://b"\n[[webhook]]\nurl = "https://b"\n', 1, 'two sinks are called "webhook b '),
         ('[[python]]\ncall = "tell:on_event"\n', 2, 'expected "FILE.py:FUNCTION"'),
+        ('[[mqtt]]\nurl = "mqtt://a"\n[[mqtt]]\nurl = "mqtt://b"\n', 1, "one broker only, written [mqtt]"),
         ('[metrics]\nlisten = "9464"\n', 2, 'expected "ADDRESS:PORT"'),
         ('[[python]]\ncall = "a.py:f"\nname = "mqtt"\n', 3, '"mqtt" is what the store calls the broker'),
         ('[[webhook]]\nurl = "https://b"\nsecret = 12345678\n', 3, "secret: a value that is not shown; expected"),
@@ -94,7 +95,9 @@ def test_a_configuration_is_checked_with_its_sinks(
     sinks.write_text('[[webhook]]\nname = "erp"\nurl = "http://${EMPTY}/x"\n')
     assert check_config(line, sinks)[0][0].startswith(f"{sinks}: erp: with secrets put in, its url names no server")
     sinks.write_text('[[webhook]]\nurl = "http://127.0.0.1:1/"\n')
-    assert check_config(line, sinks) == ([f"{sinks}: fine", "camera 0: fine"], True)
+    assert check_config(line, sinks, store=tmp_path) == ([f"{sinks}: fine", "camera 0: fine"], True)
+    lines, fine = check_config(line, sinks)
+    assert not fine and lines[0].endswith("forwards events; add --store DIR, where they wait until they arrive")
     rules = tmp_path / "decide.toml"
     rules.write_text('[decide]\nper = "trigger"\nmqtt_topic = "part"\n')
     line.write_text(f'[[source]]\nsource = "0"\nmodel = "{tiny_model}"\ndecide = "decide.toml"\n')

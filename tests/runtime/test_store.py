@@ -211,9 +211,9 @@ def test_the_commands_list_show_mark_export_and_prune(tmp_path: Path, opened: Op
     assert listed.returncode == 0, listed.stderr
     assert [line.split()[0] for line in listed.stdout.splitlines()[:2]] == keys
     assert "UNKNOWN  black: nothing" in listed.stdout.splitlines()[2]
-    assert (
-        json.loads(run("list", folder, "--json", "--verdict", "UNKNOWN").stdout)["event"]["reason"] == "black: nothing"
-    )
+    whole = json.loads(run("list", folder, "--json", "--verdict", "UNKNOWN").stdout)
+    assert list(whole) == ["number", "key", "mark", "event", "pictures"]
+    assert (whole["number"], whole["event"]["reason"]) == (3, "black: nothing")
     assert run("list", folder, "--since", "0s").stderr == "no such events\n"
     shown = run("show", folder, keys[1])
     assert '"score": 4.5' in shown.stdout and ".frame.png" in shown.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aae_detect.errors import ConfigError
+from aae_detect.errors import AaeDetectError, ConfigError
 from aae_train.checkpoint import pack_training, read_tensors, unpack_training, write_tensors
 from aae_train.config import TrainConfig
 from aae_train.draw import Draw
@@ -24,6 +24,20 @@ def test_tensors_and_notes_come_back(tmp_path: Path) -> None:
     assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
     assert notes == {"step": 3, "names": ["ä"]}
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_a_full_disk_is_named_and_not_filled_further(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs limits of files")
+    path, (soft, hard) = tmp_path / "x.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_tensors(path, {"a": torch.zeros(2)}, {"step": 1})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # no file may be larger: as good as a full disk
+    try:
+        with pytest.raises(AaeDetectError, match=r"x\.safetensors cannot be written .* is the disk of .* full"):
+            write_tensors(path, {"a": torch.zeros(100_000)}, {"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_tensors(path)[1] == {"step": 1}
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", bytes(100), b"\x80\x04\x95pickle"])

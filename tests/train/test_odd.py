@@ -3,7 +3,18 @@ import pytest
 
 from aae_detect.demo import DemoCamera
 from aae_train.descriptors import CHANNELS
-from aae_train.odd import _MOST_BYTES, MOST_PICTURES, ODD, OddOnes, _fill_up, _step, _whiten, rank_again, rank_odd_ones
+from aae_train.odd import (
+    _MOST_BYTES,
+    MOST_PICTURES,
+    ODD,
+    OddOnes,
+    _choose,
+    _fill_up,
+    _step,
+    _whiten,
+    rank_again,
+    rank_odd_ones,
+)
 from aae_train.synthetic import make_defect
 
 
@@ -86,6 +97,21 @@ def test_of_very_many_some_are_looked_at() -> None:
             return few[number % 40]
 
     assert len(rank_odd_ones(Many(), range(2 * MOST_PICTURES)).numbers) == MOST_PICTURES
+
+
+def test_of_very_many_those_that_may_set_the_threshold_are_all_looked_at() -> None:
+    needed = range(4, 3000, 10)
+    chosen = _choose(range(3000), needed)
+    assert set(needed) <= set(chosen) and len(chosen) == MOST_PICTURES and chosen == sorted(chosen)
+    assert np.histogram(chosen, 10)[0] == pytest.approx(100, abs=3)
+    assert _choose(range(3000), range(2000)) == list(range(2000))
+    assert _choose(range(1000), needed) == list(range(1000))
+
+
+def test_however_many_are_odd_none_may_set_the_threshold_and_twelve_are_named() -> None:
+    odd = OddOnes(tuple(range(40)), (*[9.0] * 20, *[0.0] * 20))
+    assert odd.found == tuple(range(20))
+    assert odd.named == tuple(range(12))
 
 
 def test_the_same_picture_over_and_over_is_not_odd() -> None:

@@ -19,11 +19,11 @@ from aae_detect.demo import DemoCamera
 from aae_detect.errors import ConfigError
 from aae_detect.threshold import conformal_threshold
 from aae_detect.whole_file import write_whole
-from aae_train import processes, run
+from aae_train import processes, run, run_folder
 from aae_train.checkpoint import read_tensors
 from aae_train.cli import main
 from aae_train.config import TrainConfig
-from aae_train.run_folder import newest_run_folder, read_trained
+from aae_train.run_folder import make_run_folder, new_run_folder, newest_run_folder, read_trained
 from aae_train.stage import StageTrainer
 
 STEPS = 100
@@ -217,6 +217,7 @@ def test_mistakes_say_what_to_do(many: Path, finished: Path, tmp_path: Path, mon
         refused = CliRunner().invoke(main, [str(argument) for argument in arguments])
         assert refused.exit_code == 2 and isinstance(refused.exception, SystemExit), (arguments, refused.output)
         assert message in " ".join(refused.stderr.split()), (arguments, refused.stderr)
+    assert list((tmp_path / "runs").iterdir()) == []  # no folder is left where nothing was written
     result = train(broken, *SMALL, "--steps", 1, "--skip-unreadable", "--out", "s", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "3.png" in result.stderr
@@ -234,6 +235,23 @@ def test_resume_takes_the_newest_run_of_these_pictures(tmp_path: Path) -> None:
     assert [newest_run_folder(data, tmp_path / "runs").name for data in lines[:2]] == ["good-3", "good-4"]
     with pytest.raises(ConfigError, match=r"no run .*good-N of .*line3"):
         newest_run_folder(lines[2], tmp_path / "runs")
+
+
+def test_runs_that_begin_together_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, runs = tmp_path / "good", tmp_path / "runs"
+
+    def name_late(data: Path, runs: Path) -> Path:
+        """Another one takes the first number after this one has looked."""
+        named = new_run_folder(data, runs)
+        (runs / "good-1").mkdir(exist_ok=True)
+        return named
+
+    monkeypatch.setattr(run_folder, "new_run_folder", name_late)
+    assert [make_run_folder(None, data, runs).name for _ in range(2)] == ["good-2", "good-3"]
+    (tmp_path / "file").touch()
+    for out in (None, tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError, match=r"file.* cannot be written .* --out"):
+            make_run_folder(out, data, tmp_path / "file")
 
 
 def test_a_run_that_was_killed_while_it_began_goes_on_where_it_computed(
@@ -258,6 +276,18 @@ def test_a_run_that_was_killed_while_it_began_goes_on_where_it_computed(
     resumed = CliRunner().invoke(main, [str(many), "--out", str(tmp_path / "r"), "--resume", "--dry-run"])
     assert resumed.exit_code == 0, resumed.output
     assert asked == ["cpu"]  # on a machine with a GPU, too
+
+
+def test_pictures_may_be_moved_before_a_run_goes_on(tmp_path: Path) -> None:
+    before, moved, out = write_pictures(tmp_path / "before", 8), tmp_path / "moved", tmp_path / "r"
+    run.Run(TrainConfig(data=str(before), input_hw=(32, 32)), out, say=print)._begin_folder()
+    before.rename(moved)
+    command = [str(moved), "--out", str(out), "--resume", "--dry-run"]
+    resumed = CliRunner().invoke(main, command)
+    assert resumed.exit_code == 0 and "8 good pictures" in resumed.stdout, resumed.output
+    (moved / "3.png").unlink()
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2 and "1 pictures of this run are gone" in " ".join(refused.stderr.split())
 
 
 def test_a_gpu_that_is_too_small_is_no_traceback(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

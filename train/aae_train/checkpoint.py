@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,33 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from aae_detect.errors import ConfigError
+from aae_detect.errors import AaeDetectError, ConfigError
 from aae_train.players import Players
 
 _HEADER = "aae_train"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, Any]) -> None:
-    """Write tensors and notes; the file appears whole or not at all, whenever the process is killed."""
+    """Write tensors and notes; the file appears whole or not at all, whenever the process is killed.
+
+    Raises:
+        AaeDetectError: the disk takes it not; the file that was there is still there, and no half one beside it.
+    """
     temporary = path.with_name(path.name + ".part")
     # clone: safetensors refuses tensors that share memory; contiguous: it stores no strides.
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(ready, temporary, metadata={_HEADER: json.dumps(notes)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        save_file(ready, temporary, metadata={_HEADER: json.dumps(notes)})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (SafetensorError, OSError) as error:
+        with suppress(OSError):  # half a file would keep a full disk full
+            temporary.unlink()
+        raise AaeDetectError(
+            f"{path} cannot be written ({error}); is the disk of {path.parent} full? Make room there, then continue "
+            "with --resume"
+        ) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from aae_detect import __version__
 from aae_detect.cli_errors import cli_errors
 
 # Idle threads must sleep: where anything else runs on the machine, threads that wait by spinning make a training step
@@ -161,6 +162,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 @click.option("--skip-unreadable", is_flag=True, help="Leave out pictures that cannot be read, instead of refusing.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, or the newest one of DATA.")
 @click.option("--dry-run", is_flag=True, help="Check pictures and settings, say what would be done, write nothing.")
+@click.version_option(__version__, prog_name="aae-train")
 def main(
     data: Path,
     out: Path | None,
@@ -287,13 +289,20 @@ def _train(
         if processes.leads:
             click.secho(f"warning: {text}" if warning else text, fg="yellow" if warning else None, err=warning)
 
-    config, out, finished = processes.lead(lambda: _settle(config, typed, data, mask, out, resume))
+    fresh = not resume and not dry_run and (out is None or not out.exists())
+    config, out, finished = processes.lead(lambda: _settle(config, typed, data, mask, out, resume, dry_run))
     # The leader's settings hold for all; each machine has the pictures where its own command says.
     config = replace(config, data=str(data.resolve()))
     if finished:
         say(f"{out} is finished; export it with `aae-export {out}`")
         return 0
-    run = Run(config, out, lambda text: say(text, warning=True), processes)
+    try:
+        run = Run(config, out, lambda text: say(text, warning=True), processes)
+    except BaseException:
+        if fresh and processes.leads:
+            with suppress(OSError):  # only what is empty goes
+                out.rmdir()
+        raise
     say(describe(run))
     if dry_run:
         say("dry run: nothing was written")
@@ -310,14 +319,24 @@ def _train(
 
 
 def _settle(
-    config: TrainConfig, typed: set[str], data: Path, mask: Path | None, out: Path | None, resume: bool
+    config: TrainConfig,
+    typed: set[str],
+    data: Path,
+    mask: Path | None,
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
 ) -> tuple[TrainConfig, Path, bool]:
-    """Look at the run folder: return the settings that hold, the folder, and whether its run is finished."""
+    """Look at the run folder, or make it: return the settings that hold, the folder, and whether its run is finished.
+
+    A dry run makes none.
+    """
     from aae_detect.errors import ConfigError
     from aae_train.data_folder import find_pictures
     from aae_train.run_folder import (
         MODEL_FILE,
         check_new_folder,
+        make_run_folder,
         new_run_folder,
         newest_run_folder,
         settings_to_resume,
@@ -325,15 +344,18 @@ def _settle(
     from aae_train.tile import native_size
 
     runs = Path("runs")
-    if out is None:
-        out = newest_run_folder(data.resolve(), runs) if resume else new_run_folder(data.resolve(), runs)
     if not resume:
         if mask is not None:
             config = replace(config, mask=_read_mask(mask, config, data))
-        check_new_folder(out)
+        if out is not None:
+            check_new_folder(out)
         if config.tile is not None and "input_hw" not in typed:
             config = replace(config, input_hw=native_size(find_pictures(data).good))
-        return config, out, False
+        if dry_run:
+            return config, out if out is not None else new_run_folder(data.resolve(), runs), False
+        return config, make_run_folder(out, data.resolve(), runs), False
+    if out is None:
+        out = newest_run_folder(data.resolve(), runs)
     begun = settings_to_resume(out, config, typed - {"mask"})
     if mask is not None and _read_mask(mask, begun, data) != begun.mask:
         raise ConfigError(f"--resume: {mask} is not where the run looks; leave --mask out, or start a new run")

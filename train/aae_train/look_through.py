@@ -24,8 +24,11 @@ FEW = 20
 Warn = Callable[[str], None]
 
 
-def look_through(store: Store, names: Sequence[str], warn: Warn) -> OddOnes:
-    """Compare the good pictures with each other, and tell what the user can do about them."""
+def look_through(store: Store, names: Sequence[str], warn: Warn, calibrate: Sequence[int] = ()) -> OddOnes:
+    """Compare the good pictures with each other, and tell what the user can do about them.
+
+    None of `calibrate` goes unseen: an odd one among them must not set the threshold.
+    """
     numbers = range(len(names))
     if len(numbers) < FEW:
         warn(
@@ -39,7 +42,7 @@ def look_through(store: Store, names: Sequence[str], warn: Warn) -> OddOnes:
             "what few pictures teach, and the threshold will be too low for other parts; add pictures of other parts, "
             "taken at other times"
         )
-    odd = rank_odd_ones(store, numbers)
+    odd = rank_odd_ones(store, numbers, calibrate)
     _name(odd.named, names, warn)
     return odd
 

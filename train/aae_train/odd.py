@@ -19,7 +19,7 @@ from aae_train.descriptors import CHANNELS, describe, share_with_neighbours
 from aae_train.loader import Store
 
 MOST_PICTURES = 1000
-"""Of more, so many are looked at, evenly spread."""
+"""Of more, so many are looked at, evenly spread, and all of those that must be."""
 
 FEWEST_PICTURES = 8
 """Of fewer, nobody can say what is usual."""
@@ -50,21 +50,27 @@ class OddOnes:
     """How far from the others, in robust standard deviations of all pictures; from `ODD` on it deserves a look."""
 
     @property
+    def found(self) -> tuple[int, ...]:
+        """All pictures that deserve a look; none of them may set a threshold."""
+        return tuple(n for n, odd in zip(self.numbers, self.oddness, strict=True) if odd >= ODD)
+
+    @property
     def named(self) -> tuple[int, ...]:
-        """The pictures that deserve a look, at most twelve."""
-        return tuple(n for n, odd in zip(self.numbers, self.oddness, strict=True) if odd >= ODD)[:MOST_NAMED]
+        """Those that the user is told of, at most twelve."""
+        return self.found[:MOST_NAMED]
 
 
-def rank_odd_ones(store: Store, numbers: Sequence[int]) -> OddOnes:
+def rank_odd_ones(store: Store, numbers: Sequence[int], needed: Collection[int] = ()) -> OddOnes:
     """Rank good pictures by how unlike the others they look.
 
     Args:
         store: All pictures.
         numbers: Those to compare; at most 1,000 are looked at, and of fewer than 8 none is called odd.
+        needed: Those of them that are looked at in any case, however many: what may set the threshold.
     """
     if len(numbers) < FEWEST_PICTURES:
         return OddOnes((), ())
-    chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(MOST_PICTURES, len(numbers))).astype(int)]
+    chosen = _choose(numbers, needed)
     step = _step(store[chosen[0]].shape[:2], len(chosen))
     described = describe((_fill_up(store[number], step) for number in chosen), step)
     _whiten(described)
@@ -93,6 +99,17 @@ def rank_again(odd: OddOnes, scores: Sequence[float], learned: Collection[int] =
             oddness[alike] = np.maximum(oddness[alike], _standardise(values[alike]))
     order = np.argsort(-oddness, kind="stable")
     return OddOnes(tuple(odd.numbers[i] for i in order), tuple(round(float(oddness[i]), 2) for i in order))
+
+
+def _choose(numbers: Sequence[int], needed: Collection[int]) -> list[int]:
+    """Choose the pictures to look at, in their order."""
+    if len(numbers) <= MOST_PICTURES:
+        return list(numbers)
+    asked = set(needed)
+    others = [number for number in numbers if number not in asked]
+    room = min(max(0, MOST_PICTURES - (len(numbers) - len(others))), len(others))
+    taken = asked | {others[i] for i in np.linspace(0, len(others) - 1, room).astype(int)}
+    return [number for number in numbers if number in taken]
 
 
 def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:

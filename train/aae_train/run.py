@@ -76,7 +76,9 @@ class Run:
             self.warn(warning)
         self.split = self.processes.lead(lambda: self._find_split(validation_count))
         # Everywhere, though the leader would do: reading many large pictures takes longer than the others wait for it.
-        self.odd = self.processes.together(lambda: look_through(self.pictures.store, self.names, self.warn))
+        self.odd = self.processes.together(
+            lambda: look_through(self.pictures.store, self.names, self.warn, self.split.calibrate)
+        )
         self.stages = _stages(self.split)
 
     def warn(self, text: str) -> None:
@@ -157,7 +159,7 @@ class Run:
         finisher = Finisher(self.config, self.out, self.pictures.store, self.names, self.split, self.device)
         detector = trainer.chosen()
         model = detector.model
-        calibrated = finisher.calibrate(detector, self.odd.named)
+        calibrated = finisher.calibrate(detector, self.odd.found)
         threshold = calibrated.threshold
         if threshold.warning:
             self.warn(threshold.warning)

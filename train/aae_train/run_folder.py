@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
+import os
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -69,6 +71,32 @@ def new_run_folder(data: Path, runs: Path) -> Path:
     return runs / f"{data.name}-{max(_run_numbers(data, runs), default=0) + 1}"
 
 
+def make_run_folder(out: Path | None, data: Path, runs: Path) -> Path:
+    """Make the folder of a run that begins: of two that begin together, each gets one of its own.
+
+    Args:
+        out: Where the user wants it, see `check_new_folder`; None: the next of `runs`.
+        data: The data folder.
+        runs: Where runs lie.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    place = runs if out is None else out
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if not os.access(place, os.W_OK):
+            raise PermissionError(0, "no right to write there")
+        while out is None:
+            run = new_run_folder(data, runs)
+            with suppress(FileExistsError):  # another one took the number meanwhile
+                run.mkdir()
+                out = run
+        return out
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be written ({error.strerror}); choose another folder with --out") from error
+
+
 def newest_run_folder(data: Path, runs: Path) -> Path:
     """Return the newest run of a data folder; other folders of its name may have runs there, too.
 
@@ -98,6 +126,8 @@ def check_new_folder(out: Path) -> None:
 def settings_to_resume(out: Path, asked: TrainConfig, typed: set[str]) -> TrainConfig:
     """Return the settings that a run was begun with: they hold for all of it, and need not be typed again.
 
+    Where the pictures lie is none of them: they may have been moved, and their names tell whether all are there.
+
     Args:
         out: The run folder.
         asked: Settings of this call.
@@ -110,7 +140,7 @@ def settings_to_resume(out: Path, asked: TrainConfig, typed: set[str]) -> TrainC
         raise ConfigError(f"--resume: {out} holds no config.json, so no run was begun there; start without --resume")
     begun = TrainConfig.load(out)
     now, before = asdict(asked), asdict(begun)
-    if changed := [name for name in sorted(typed) if now[name] != before[name]]:
+    if changed := [name for name in sorted(typed - {"data"}) if now[name] != before[name]]:
         what = ", ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
         raise ConfigError(f"--resume: the settings differ from the run's ({what}); leave them out, or start a new run")
     return begun
@@ -190,10 +220,11 @@ def build_graph(
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write `history.csv`: one row per logged step or selection; a column that does not apply stays empty."""
     measured = dict.fromkeys(name for row in rows for name in row if name not in _FIRST_COLUMNS)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*_FIRST_COLUMNS, *measured))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, (*_FIRST_COLUMNS, *measured))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from aae_detect import __version__
-from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, progress, warn
+from aae_detect.bench.handover import COMMAND, check_json_target, command_line, hand_over, json_option, progress, warn
 from aae_detect.bench.latency_command import latency
 from aae_detect.bench.pipeline_command import pipeline
 from aae_detect.errors import AaeDetectError, ConfigError
@@ -21,7 +20,7 @@ class _Bench(click.Group):
     """Keeps the command line for the result, and turns the package's errors into messages with their exit codes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[COMMAND] = shlex.join(["aae-bench", *args])
+        ctx.meta[COMMAND] = command_line(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+
+from aae_detect.source_names import mask_password
 
 COMMAND = "aae_detect.bench.command"
 """Where the context keeps the command line, for the result."""
@@ -16,6 +19,16 @@ COMMAND = "aae_detect.bench.command"
 json_option = click.option(
     "--json", "json_target", metavar="FILE", help="Write the result as JSON; - writes it to standard output."
 )
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return what was typed after `aae-bench` with it, to be typed again, without passwords: results are passed on."""
+    return shlex.join(["aae-bench", *map(_without_password, words)])
+
+
+def _without_password(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + mask_password(value)
 
 
 def check_json_target(target: str | None) -> None:

@@ -120,17 +120,25 @@ def measure_pipeline(
             Stream(source, detector, outputs, FrameChecks(), wanted.camera.bits, wanted.every, wanted.most_fps)
         )
     stop = threading.Event()
-    memory: dict[str, float | None] = {}
+    memory: dict[str, float | None] = {"own": None, "all": None}
+
+    def weigh() -> None:
+        memory["own"], memory["all"] = own_and_children_mib()
 
     def end() -> None:
-        memory["own"], memory["all"] = own_and_children_mib()
+        weigh()
         stop.set()
 
     timer = threading.Timer(warmup_s + seconds, end)
+    timer.daemon = True
     start, cpu = time.monotonic(), time.process_time()
     timer.start()
-    run_loop(streams, stop)
-    timer.cancel()
+    try:
+        run_loop(streams, stop)
+    finally:
+        timer.cancel()
+    if not stop.is_set():  # the sources have ended by themselves
+        weigh()
     rows = []
     for number, (source, meter) in enumerate(zip(opened, meters, strict=True)):
         row = {"source": source.name, **meter.describe()}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from aae_detect.bench.handover import COMMAND, check_json_target, hand_over, json_option, warn
 from aae_detect.provider_option import provider_option, provider_options_option, threads_option
+
+if TYPE_CHECKING:
+    from aae_detect.source_settings import SourceSettings
 
 _EXAMPLES = """\b
 Examples:
@@ -49,22 +54,28 @@ def pipeline(
     from aae_detect.bench.report import describe_run, pipeline_table
     from aae_detect.detector import Detector
     from aae_detect.model_file import read_model
-    from aae_detect.source_settings import SourceSettings
 
     check_json_target(json_target)
     described = describe_run(read_model(model), ctx.meta[COMMAND])
     detector = Detector.load(model, provider, threads, provider_options=provider_options)
     warn(detector.warnings)
-    wanted = [_live(source) for source in sources for _ in range(count)]
-    names = [f"{source} #{number}" if len(wanted) > 1 else source for number, source in enumerate(wanted, start=1)]
-    settings = [SourceSettings(source, name) for source, name in zip(wanted, names, strict=True)]
     result: dict[str, Any] = {
-        **measure_pipeline(detector, settings, seconds, overlay=overlay),
+        **measure_pipeline(detector, name_sources(sources, count), seconds, overlay=overlay),
         "provider": detector.provider,
         "threads": detector.threads,
         **described,
     }
     hand_over(result, json_target, pipeline_table(result))
+
+
+def name_sources(sources: Sequence[str], count: int) -> list[SourceSettings]:
+    """Take each source so often, each with a name of its own that holds no password."""
+    from aae_detect.source_settings import SourceSettings
+
+    wanted = [SourceSettings(_live(source)) for source in sources for _ in range(count)]
+    if len(wanted) == 1:
+        return [replace(wanted[0], name=wanted[0].shown_name)]
+    return [replace(each, name=f"{each.shown_name} #{number}") for number, each in enumerate(wanted, start=1)]
 
 
 def _live(source: str) -> str:

@@ -94,7 +94,7 @@ def main(
 
         settings = Settings(
             streams=read_streams(
-                camera, sources, config, False, {"model": model or model_of_environment(), **of_source}
+                camera, sources, config, None, {"model": model or model_of_environment(), **of_source}
             ),
             out=out,
             count=count,

@@ -65,6 +65,12 @@ def run(settings: Settings) -> int:
             written then.
     """
     check_target(settings.out, "--out")
+    if any(stream.model is None for stream in settings.streams):
+        raise ConfigError(
+            "no model; give it as in `aae-calibrate detector.onnx ...`, set AAE_DETECT_MODEL, or write model = "
+            '"detector.onnx" in the file of --config. Make one from good pictures with `aae-train PICTURES` and '
+            "`aae-export RUN`"
+        )
     if settings.camera_name is not None and len(settings.streams) > 1:
         raise ConfigError(f"--for names one camera, and {len(settings.streams)} sources are given; leave it out")
     site = read_site(settings.out) if settings.out.exists() else SiteFile(())
@@ -135,7 +141,7 @@ def _calibrate(
         mask_sha256=detector.mask.sha256 if detector.mask is not None else "",
         frame_interval_s=round(seen.frame_interval_s, 6) if source.live else 0.0,
     )
-    for line in _report(entry, threshold, places, seen, detector.threshold):
+    for line in _report(entry, threshold, places, seen, detector.threshold, source.live):
         click.echo(line)
     return entry
 
@@ -152,7 +158,7 @@ def _say(text: str) -> None:
 
 
 def _report(
-    entry: SiteEntry, threshold: Threshold, places: SitePlaces, seen: Collected, own_threshold: float
+    entry: SiteEntry, threshold: Threshold, places: SitePlaces, seen: Collected, own_threshold: float, live: bool
 ) -> list[str]:
     """Say what was found, and what of it is doubtful."""
     calibration, count = entry.calibration, entry.calibration.count
@@ -167,7 +173,7 @@ def _report(
     if calibration.effective_count < count:
         lines.append(
             f"warning: the frames follow each other; {count} of them are worth {calibration.effective_count}. Let more "
-            "parts pass: --most-fps 1 takes longer, and sees more"
+            f"parts pass: {'--most-fps 1 takes longer' if live else '--every 10 goes farther'}, and sees more"
         )
     if threshold.warning:
         lines.append(f"warning: {threshold.warning}")

@@ -57,7 +57,7 @@ def main(
     with cli_errors():
         from aae_detect.capture.run import run
 
-        streams = read_streams(camera, sources, config, False, of_camera)
+        streams = read_streams(camera, sources, config, None, of_camera)
         if len(streams) > 1:
             raise ConfigError(f"{len(streams)} sources are given; take pictures of one after the other")
         asked = streams[0].source

@@ -7,13 +7,15 @@ ng_frames = 2              # NG as soon as so many ...
 of_frames = 3              # ... of the last so many frames are NG, or of those after a trigger; not of a part's
 hysteresis = 0.1           # of frames: while NG, one counts as NG down to a tenth below the threshold
 least_area_px = 30         # smaller regions do not make a frame NG, frame pixels
-cooldown_s = 0.5           # of frames: NG lasts for so long after the last one that was
+cooldown_s = 0.5           # of frames only: NG lasts for so long after the last one that was
 unknown = "stop"           # what frames do that say nothing: "stop" the line, or let it "pass"
-# longest_s = 60           # of per = "part": what stays for longer is decided on, and counts as the empty place then
+# part_share = 0.03        # of per = "part" only: share of the picture that a part changes at least
+# longest_s = 60           # of per = "part" only: what stays for longer is decided on, and is the empty place then
+# timeout_s = 2            # of "trigger": how long a part's frames are waited for; of "part": how long none may be seen
 
 [[command]]
 run = ["/usr/local/bin/reject", "{source}", "{verdict}"]
-on = ["NG"]                # of OK, NG, UNKNOWN; or "stop", "pass"
+on = ["NG"]                # of OK, NG, UNKNOWN; or "stop" (the default), "pass"
 
 [[gpio]]
 line = "gpiochip0:17"
@@ -53,6 +55,8 @@ OCCASIONS = ("OK", "NG", "UNKNOWN", "stop", "pass")
 _MOST_FRAMES = 10_000
 _NOT_OF_PART = 'not expected with per = "part", as all frames of a part count; leave it out'
 _OF_FRAME = 'expected with per = "frame" only, as parts have no state before; leave it out'
+_OF_PART = 'expected with per = "part" only, as nobody looks for parts otherwise; leave it out'
+_NOT_OF_FRAME = 'not expected with per = "frame", as nobody waits for frames there; leave it out'
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Command:
     run: tuple[str, ...]
     """The program and its arguments; `{source}`, `{verdict}`, `{part}` and `{score}` are filled in. No shell."""
 
-    on: tuple[str, ...] = ("NG",)
+    on: tuple[str, ...] = ("stop",)
     """Of `OCCASIONS`."""
 
     timeout_s: float = 5.0
@@ -144,7 +148,8 @@ class Rules:
     stop of a slow line, and yet short: while a switched lamp is taken for a part, no other is decided on."""
 
     timeout_s: float = 2.0
-    """How long the frames after a trigger are waited for, from the trigger on."""
+    """How long the frames after a trigger are waited for, from the trigger on; of parts, how long frames may say
+    nothing."""
 
     mqtt_topic: str = ""
     """Messages on it are triggers, and their text names the part; empty: lines on standard input are."""
@@ -166,9 +171,13 @@ class Rules:
             ("hysteresis", not self.hysteresis or self.per == "frame", _OF_FRAME),
             ("least_area_px", self.least_area_px >= 0, "expected 0 or more"),
             ("cooldown_s", 0 <= self.cooldown_s <= 86400, "expected 0 to 86400"),
+            ("cooldown_s", not self.cooldown_s or self.per == "frame", _OF_FRAME),
             ("part_share", 0 < self.part_share < 1, "expected above 0, below 1"),
+            ("part_share", self.part_share == Rules.part_share or self.per == "part", _OF_PART),
             ("longest_s", 0 <= self.longest_s <= 86400, "expected 0 to 86400"),
+            ("longest_s", self.longest_s == Rules.longest_s or self.per == "part", _OF_PART),
             ("timeout_s", 0 < self.timeout_s <= 3600, "expected above 0, up to 3600"),
+            ("timeout_s", self.timeout_s == Rules.timeout_s or self.per != "frame", _NOT_OF_FRAME),
             ("mqtt_topic", not set(self.mqtt_topic) & set("+#\0"), "expected one topic, without + and #"),
             ("mqtt_topic", not self.mqtt_topic or self.per == "trigger", 'expected with per = "trigger" only'),
             ("gpio_trigger", self.gpio_trigger is None or self.per == "trigger", 'expected with per = "trigger" only'),

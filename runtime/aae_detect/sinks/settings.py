@@ -155,6 +155,8 @@ def read_sinks(path: Path) -> SinkSettings:
             "[[python]] and [metrics]"
         )
     try:
+        if isinstance(document.get("mqtt"), list):
+            raise ValueError("mqtt: one broker only, written [mqtt], with one bracket")
         mqtt = _one(MqttSettings, document.get("mqtt"), _MQTT, "mqtt", ("url", "topic"))
         webhooks = _several(WebhookSettings, document.get("webhook", []), _WEBHOOK, "webhook", ("url",))
         python = _several(PythonSettings, document.get("python", []), _PYTHON, "python", ("call",))
@@ -173,6 +175,16 @@ def read_sinks(path: Path) -> SinkSettings:
     webhooks = [replace(hook, ca=_beside(beside, hook.ca)) for hook in webhooks]
     python = [replace(function, call=_beside(beside, function.call)) for function in python]
     return SinkSettings(mqtt, tuple(webhooks), tuple(python), metrics)
+
+
+def require_store(path: Path, settings: SinkSettings, store: Path | None) -> None:
+    """See that there is a store where somebody is to get every event.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if settings.need_store and store is None:
+        raise ConfigError(f"--sinks {path} forwards events; add --store DIR, where they wait until they arrive")
 
 
 _MQTT = {name: a_text for name in ("url", "topic", "client_id", "ca", "cert", "key", "home_assistant")}

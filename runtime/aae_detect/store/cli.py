@@ -51,8 +51,10 @@ def _filters(command: Any) -> Any:
     for option in (
         click.option("--since", type=_Span(), metavar="90m|24h|7d", help="Only what is no older than this."),
         click.option("--source", "sources", multiple=True, metavar="NAME", help="Only of this source."),
-        click.option("--verdict", "verdicts", multiple=True, type=click.Choice(["OK", "NG", "UNKNOWN"])),
-        click.option("--type", "types", multiple=True, type=click.Choice(EVENT_TYPES)),
+        click.option(
+            "--verdict", "verdicts", multiple=True, type=click.Choice(["OK", "NG", "UNKNOWN"]), help="Only with this."
+        ),
+        click.option("--type", "types", multiple=True, type=click.Choice(EVENT_TYPES), help="Only of this type."),
     ):
         command = option(command)
     return command
@@ -68,7 +70,7 @@ def main() -> None:
 @_folder
 @_filters
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The newest so many.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the whole event.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: number, key, mark, event, pictures.")
 def list_events(
     store: Path,
     types: tuple[str, ...],
@@ -86,7 +88,8 @@ def list_events(
         for stored in reversed(found):
             if as_json:
                 pictures = {what: str(path) for what, path in stored.pictures.items()}
-                whole = {"key": stored.key, "mark": stored.mark, "event": stored.event, "pictures": pictures}
+                head = {"number": stored.number, "key": stored.key, "mark": stored.mark}
+                whole = {**head, "event": stored.event, "pictures": pictures}
                 click.echo(json.dumps(whole))
             else:
                 click.echo(_one_line(stored))
@@ -129,7 +132,13 @@ def mark(store: Path, key: str, what: str) -> None:
 @_folder
 @_filters
 @click.option("--good", is_flag=True, help="Only those marked good: to calibrate or to train with.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder for the pictures, KEY.png each; made where it is not there.",
+)
 def export(
     store: Path,
     types: tuple[str, ...],
