@@ -72,7 +72,7 @@ def test_rows_and_table_are_written_for_each_variant_and_kept(
     default, places = ablation.VARIANTS[:2]
     monkeypatch.setattr(ablation, "VARIANTS", (replace(default, options=small), places))
     target, table = tmp_path / "rows.json", tmp_path / "table.md"
-    arguments = ["--data", labelled_set.parent, "--sets", labelled_set.name, "--minutes", 0.1, "--work", tmp_path]
+    arguments = ["--data", labelled_set.parent, "--sets", labelled_set.name, "--minutes", 0.03, "--work", tmp_path]
     command = [str(word) for word in (*arguments, "--json", target, "--table", table)]
     ablation.main(command, standalone_mode=False)
     rows = json.loads(target.read_text())["rows"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -227,24 +227,36 @@ def main(
             skip_unreadable=skip_unreadable,
         )
         fields = {_FIELDS.get(name, name) for name in typed - {"out", "resume", "dry_run"}}
-        sys.exit(_run(config, fields, data, mask, out, resume, dry_run))
+        sys.exit(_run(_Asked(config, frozenset(fields), data, mask, out, resume, dry_run)))
 
 
-def _run(
-    config: TrainConfig,
-    typed: set[str],
-    data: Path,
-    mask: Path | None,
-    out: Path | None,
-    resume: bool,
-    dry_run: bool,
-) -> int:
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line says."""
+
+    config: TrainConfig
+    typed: frozenset[str]
+    """Fields of `config` that the user gave, instead of leaving them as they are."""
+
+    data: Path
+    mask: Path | None
+    out: Path | None
+    resume: bool
+    dry_run: bool
+
+    @property
+    def begins(self) -> bool:
+        """Whether a folder is made for a new run, which is to go again where nothing comes of it."""
+        return not self.resume and not self.dry_run and (self.out is None or not self.out.exists())
+
+
+def _run(asked: _Asked) -> int:
     from aae_detect.errors import AaeDetectError
     from aae_train.processes import Processes, ProcessLost
 
-    processes = Processes(_begun_device(config, data, out) if resume else config.device)
+    processes = Processes(_begun_device(asked) if asked.resume else asked.config.device)
     try:
-        code = _train(processes, config, typed, data, mask, out, resume, dry_run)
+        code = _train(processes, asked)
     except ProcessLost as error:
         if processes.tells(error):
             click.ClickException(str(error)).show()
@@ -260,27 +272,18 @@ def _run(
     return code
 
 
-def _begun_device(config: TrainConfig, data: Path, out: Path | None) -> Device:
+def _begun_device(asked: _Asked) -> Device:
     """Return where the run that goes on computes: the processes join before their leader tells them its settings."""
     from aae_detect.errors import ConfigError
     from aae_train.run_folder import newest_run_folder
 
     with suppress(ConfigError):  # not here, but on the leader's machine; or nowhere, as `_settle` tells
-        begun = out if out is not None else newest_run_folder(data.resolve(), Path("runs"))
-        return type(config).load(begun).device
-    return config.device
+        begun = asked.out if asked.out is not None else newest_run_folder(asked.data.resolve(), Path("runs"))
+        return type(asked.config).load(begun).device
+    return asked.config.device
 
 
-def _train(
-    processes: Processes,
-    config: TrainConfig,
-    typed: set[str],
-    data: Path,
-    mask: Path | None,
-    out: Path | None,
-    resume: bool,
-    dry_run: bool,
-) -> int:
+def _train(processes: Processes, asked: _Asked) -> int:
     from aae_train.progress import ProgressBar, stop_on_interrupt
     from aae_train.run import Run
     from aae_train.run_words import closing_words, describe
@@ -289,44 +292,36 @@ def _train(
         if processes.leads:
             click.secho(f"warning: {text}" if warning else text, fg="yellow" if warning else None, err=warning)
 
-    fresh = not resume and not dry_run and (out is None or not out.exists())
-    config, out, finished = processes.lead(lambda: _settle(config, typed, data, mask, out, resume, dry_run))
+    begins = asked.begins
+    config, out, finished = processes.lead(lambda: _settle(asked))
     # The leader's settings hold for all; each machine has the pictures where its own command says.
-    config = replace(config, data=str(data.resolve()))
+    config = replace(config, data=str(asked.data.resolve()))
     if finished:
         say(f"{out} is finished; export it with `aae-export {out}`")
         return 0
     try:
         run = Run(config, out, lambda text: say(text, warning=True), processes)
     except BaseException:
-        if fresh and processes.leads:
+        if begins and processes.leads:
             with suppress(OSError):  # only what is empty goes
                 out.rmdir()
         raise
     say(describe(run))
-    if dry_run:
+    if asked.dry_run:
         say("dry run: nothing was written")
         return 0
     with stop_on_interrupt() as stop, ProgressBar(shown=processes.leads) as bar:
         finished = run.train(stop, bar.update)
     if not finished:
         command = "aae-train" if processes.count == 1 else "torchrun ... -m aae_train.cli"
-        say(f"stopped and saved; continue with `{command} {data} --out {out} --resume`")
+        say(f"stopped and saved; continue with `{command} {asked.data} --out {out} --resume`")
         return 130
     if processes.leads:
         say(closing_words(run.out))
     return 0
 
 
-def _settle(
-    config: TrainConfig,
-    typed: set[str],
-    data: Path,
-    mask: Path | None,
-    out: Path | None,
-    resume: bool,
-    dry_run: bool,
-) -> tuple[TrainConfig, Path, bool]:
+def _settle(asked: _Asked) -> tuple[TrainConfig, Path, bool]:
     """Look at the run folder, or make it: return the settings that hold, the folder, and whether its run is finished.
 
     A dry run makes none.
@@ -343,20 +338,21 @@ def _settle(
     )
     from aae_train.tile import native_size
 
+    config, data, mask, out = asked.config, asked.data, asked.mask, asked.out
     runs = Path("runs")
-    if not resume:
+    if not asked.resume:
         if mask is not None:
             config = replace(config, mask=_read_mask(mask, config, data))
         if out is not None:
             check_new_folder(out)
-        if config.tile is not None and "input_hw" not in typed:
+        if config.tile is not None and "input_hw" not in asked.typed:
             config = replace(config, input_hw=native_size(find_pictures(data).good))
-        if dry_run:
+        if asked.dry_run:
             return config, out if out is not None else new_run_folder(data.resolve(), runs), False
         return config, make_run_folder(out, data.resolve(), runs), False
     if out is None:
         out = newest_run_folder(data.resolve(), runs)
-    begun = settings_to_resume(out, config, typed - {"mask"})
+    begun = settings_to_resume(out, config, set(asked.typed - {"mask"}))
     if mask is not None and _read_mask(mask, begun, data) != begun.mask:
         raise ConfigError(f"--resume: {mask} is not where the run looks; leave --mask out, or start a new run")
     return begun, out, (out / MODEL_FILE).is_file()
