@@ -73,7 +73,7 @@ def test_what_is_to_be_typed_trains_the_same_at_another_size(
     """Read by `aae-train` itself: it must understand the line, and make the same settings of it."""
     command = shlex.split(train_command(config, (128, 96)))
     asked: list[tuple[TrainConfig, Path | None]] = []
-    monkeypatch.setattr("aae_train.cli._run", lambda found, _, __, mask, *rest: asked.append((found, mask)) or 0)
+    monkeypatch.setattr("aae_train.cli._run", lambda found: asked.append((found.config, found.mask)) or 0)
     assert command[0] == "aae-train"
     with pytest.raises(SystemExit) as done:
         train(command[1:], standalone_mode=False)
