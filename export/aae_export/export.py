@@ -16,16 +16,15 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from aae_detect import __version__
 from aae_detect.detector import Detector
 from aae_detect.errors import ConfigError, ModelError
-from aae_detect.golden import decode_golden, encode_golden
+from aae_detect.golden import decode_golden
 from aae_detect.picture_source import read_picture
 from aae_detect.preprocess import prepare, to_bgr8
 from aae_detect.signature import SUFFIX, SigningKey
-from aae_detect.spec import METADATA_KEY, GoldenSample, ModelSpec
+from aae_detect.spec import METADATA_KEY, ModelSpec
 from aae_detect.threshold import colour_scale
 from aae_export.budget import Budget, Choice, decide
 from aae_export.fold import fold
@@ -42,7 +41,6 @@ from aae_train.pictures import find_pictures, load_picture
 from aae_train.run_folder import TrainedModel, read_trained
 from aae_train.split import Split
 
-GOLDEN_BLOW_UP = 4
 PARITY_PICTURES = 8
 
 
@@ -133,10 +131,8 @@ def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArra
     """Write the detector with its description; returns how it compares."""
     outputs = ["anomaly_map", "anomaly_score", "reconstruction"]
     path = folder / "detector.onnx"
-    packed = encode_golden(inputs[0], GOLDEN_BLOW_UP)
-    golden = decode_golden(packed, trained.config.input_hw)
-    score = _score(trained.detector, torch.from_numpy(golden))
-    metadata = {METADATA_KEY: _spec(trained, GoldenSample(packed, score)).to_json()}
+    golden = decode_golden(trained.golden.picture_png_base64, trained.config.input_hw)
+    metadata = {METADATA_KEY: _spec(trained).to_json()}
     examples = {"image": torch.from_numpy(np.stack(inputs[:2]))}
     defaults = {}
     images = [*inputs, golden]
@@ -153,18 +149,14 @@ def _write_detector(folder: Path, trained: TrainedModel, inputs: Sequence[NDArra
     return differences
 
 
-@torch.no_grad()
-def _score(detector: nn.Module, image: Tensor) -> float:
-    return float(detector(image[None])[1][0])
-
-
-def _spec(trained: TrainedModel, golden: GoldenSample) -> ModelSpec:
+def _spec(trained: TrainedModel) -> ModelSpec:
     config, threshold = trained.config, trained.threshold
     return ModelSpec(
         family=config.model,
         input_hw=config.input_hw,
         drawing_step=config.layout.drawing_step,
         fit=config.fit,
+        bits=config.bits or 16,
         map_hw=(config.input_hw[0] // CELL, config.input_hw[1] // CELL),
         colour_scale=colour_scale(threshold.value),
         threshold=threshold.value,
@@ -172,7 +164,7 @@ def _spec(trained: TrainedModel, golden: GoldenSample) -> ModelSpec:
         prior=trained.prior.name,
         latent_dim=config.latent_dim,
         weights_sha256=trained.weights_sha256,
-        golden=golden,
+        golden=trained.golden,
         versions=_versions(),
     )
 
@@ -218,9 +210,9 @@ def _material(run: Path, trained: TrainedModel, data: Path | None) -> Material:
         )
 
     found = find_labels(root).labelled
-    labelled, left_out = (None, ()) if found is None else without_unreadable(found, config.bits)
+    labelled, left_out = (None, ()) if found is None else without_unreadable(found)
     shown, held_back = read(split.select or split.train), read(split.calibrate)
-    return Material(shown, held_back, labelled, left_out, config.inside, config.bits)
+    return Material(shown, held_back, labelled, left_out, config.inside)
 
 
 def _versions() -> dict[str, str]:

@@ -100,6 +100,7 @@ def _note(part: _Part, trained: TrainedModel) -> dict[str, Any]:
         "input_hw": config.input_hw,
         "drawing_step": config.layout.drawing_step,
         "fit": config.fit,
+        "bits": config.bits or 16,
         "pictures": "uint8 NHWC BGR",
         "weights_sha256": trained.weights_sha256,
     }

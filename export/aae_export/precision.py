@@ -56,9 +56,6 @@ class Material:
     inside: NDArray[np.bool_] | None = None
     """(H, W), where the model looks; None: everywhere."""
 
-    bits: int | None = None
-    """Depth that labelled 16-bit pictures carry; None: all 16."""
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -155,7 +152,7 @@ def _make(fp32: Path, out: Path, precision: Precision, material: Material, force
     _write(out, model, _with_precision(spec, precision, threshold, scores, model))
     judged, judged_on = paired, "synthetic defects"
     if material.labelled is not None:
-        labelled = [labelled_scores(path, material.labelled, material.bits) for path in (fp32, out)]
+        labelled = [labelled_scores(path, material.labelled) for path in (fp32, out)]
         (good, defective), judged_on = zip(*labelled, strict=True), "labelled pictures"
         judged = Paired(good, defective)
     cost = Cost(

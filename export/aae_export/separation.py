@@ -50,7 +50,7 @@ def measure_scores(model: bytes, pictures: Sequence[NDArray[np.uint8]]) -> NDArr
     return np.asarray(found, np.float64)
 
 
-def without_unreadable(labelled: LabelledSet, bits: int | None = None) -> tuple[LabelledSet | None, tuple[str, ...]]:
+def without_unreadable(labelled: LabelledSet) -> tuple[LabelledSet | None, tuple[str, ...]]:
     """Leave out labelled pictures that cannot be read; masks are not looked at.
 
     Returns:
@@ -59,7 +59,7 @@ def without_unreadable(labelled: LabelledSet, bits: int | None = None) -> tuple[
     kept, left_out = [], []
     for picture in labelled.pictures:
         try:
-            to_bgr8(read_picture(picture.path), bits)
+            to_bgr8(read_picture(picture.path))
             kept.append(picture)
         except (SourceError, FrameError) as error:
             left_out.append(tell_trouble(picture.path, error))
@@ -67,14 +67,12 @@ def without_unreadable(labelled: LabelledSet, bits: int | None = None) -> tuple[
     return replace(labelled, pictures=tuple(kept)) if serves else None, tuple(left_out)
 
 
-def labelled_scores(
-    detector: Path, labelled: LabelledSet, bits: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def labelled_scores(detector: Path, labelled: LabelledSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Score labelled pictures through the device's own code; returns the good ones' scores and the defective ones'.
 
-    16-bit pictures carry so many `bits`, as in training. Masks are left alone: they say nothing of whole pictures.
+    Masks are left alone: they say nothing of whole pictures.
     """
-    loaded = Detector.load(detector, provider="cpu", bits=bits)
+    loaded = Detector.load(detector, provider="cpu")
     found = []
     for picture in labelled.pictures:  # one by one, so that no map is kept
         alone = replace(labelled, pictures=(replace(picture, mask_path=None),))

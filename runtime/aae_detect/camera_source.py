@@ -18,9 +18,9 @@ from aae_detect.errors import ConfigError, SourceError
 from aae_detect.fake_capture import FAKE, FakeCapture
 from aae_detect.frames import Frame, FrameSource
 from aae_detect.network_stream import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS, open_stream, sane_fps
-from aae_detect.preprocess import BITS
 from aae_detect.quiet_opencv import quiet_opencv
 from aae_detect.source_names import GSTREAMER, mask_password, require_utf8
+from aae_detect.spec import BITS
 
 _MANUAL_EXPOSURE = 1
 """V4L2's number for a camera that leaves its exposure alone."""

@@ -19,13 +19,13 @@ from aae_detect.golden import run_golden
 from aae_detect.good_scores import GoodScores
 from aae_detect.graph_run import make_run
 from aae_detect.model_file import ModelFile, read_model
-from aae_detect.preprocess import BITS, prepare
+from aae_detect.preprocess import prepare
 from aae_detect.scoring import SILENT, judge, score_map
 from aae_detect.session import AUTO, open_session
 from aae_detect.signature import OwnerKey
 from aae_detect.site_file import SiteEntry
 from aae_detect.site_places import SitePlaces
-from aae_detect.spec import ModelSpec
+from aae_detect.spec import BITS, ModelSpec
 from aae_detect.thread_choice import choose_threads, remembered_threads
 from aae_detect.threshold import colour_scale
 
@@ -56,7 +56,8 @@ class Detector:
         """Where it looks; None: everywhere."""
         self._cells: dict[Placement, NDArray[np.bool_]] = {}
         self._run = make_run(session, provider)
-        self._bits = bits
+        self.bits = model.spec.bits if bits is None else bits
+        """Depth that uint16 frames carry."""
 
     @classmethod
     def load(
@@ -76,7 +77,7 @@ class Detector:
             provider: As `open_session` takes it; `auto` falls back to the CPU and says so in `warnings`.
             threads: Threads inside an operator; 0 means one per core, `auto` what `choose_threads` finds.
             threshold: Replaces the model's own threshold.
-            bits: Depth that uint16 frames carry, 10, 12 or 16.
+            bits: Depth that uint16 frames carry, 10, 12 or 16; None: that of the pictures it learned from.
             provider_options: Of the provider, by ONNX Runtime's names and as text.
             owner: Whose signature the file must have; None: nobody's.
 
@@ -175,7 +176,7 @@ class Detector:
         if len(images) == 0:
             return []
         start = perf_counter_ns()
-        prepared = [prepare(image, self.spec.input_hw, self.spec.fit, self._bits) for image in images]
+        prepared = [prepare(image, self.spec.input_hw, self.spec.fit, self.bits) for image in images]
         inputs = prepared[0][0][np.newaxis] if len(prepared) == 1 else np.stack([picture for picture, _ in prepared])
         ready = perf_counter_ns()
         maps, reconstructions = self._run(inputs)

@@ -16,14 +16,13 @@ from aae_detect.judged import Judged
 from aae_detect.preprocess import to_bgr8
 
 
-def judge(frame: Frame, detector: Detector, checks: FrameChecks | None, bits: int | None, fps: float | None) -> Judged:
+def judge(frame: Frame, detector: Detector, checks: FrameChecks | None, fps: float | None) -> Judged:
     """Judge one frame.
 
     Args:
         frame: From a source; its `image` as the source gave it.
         detector: Who judges.
         checks: Which frames say nothing; None judges all of them.
-        bits: Depth of uint16 frames, as the detector was loaded with.
         fps: Frames of the source judged per second, to be kept with the frame.
 
     Returns:
@@ -32,7 +31,7 @@ def judge(frame: Frame, detector: Detector, checks: FrameChecks | None, bits: in
     try:
         if frame.image is None:
             raise FrameError(frame.problem or "the source gave no picture")
-        image_bgr = to_bgr8(frame.image, bits)
+        image_bgr = to_bgr8(frame.image, detector.bits)
         detection = detector(image_bgr)
     except FrameError as error:
         return _unknown(frame, detector, None, str(error), fps)

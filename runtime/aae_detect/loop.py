@@ -48,9 +48,6 @@ class Stream:
     checks: FrameChecks | None = None
     """Which frames say nothing; None judges all of them."""
 
-    bits: int | None = None
-    """Depth of uint16 frames, as the detector was loaded with."""
-
     every: int = 1
     """Judge each so-many-th frame."""
 
@@ -179,7 +176,7 @@ def _judge_in_turn(
             _tell_of_camera(stream, item.lost)
         elif item is not None:
             _take_successor(stream)
-            judged = judge(item, stream.detector, stream.checks, stream.bits, turn.fps)
+            judged = judge(item, stream.detector, stream.checks, turn.fps)
             _count(summary, judged)
             left = None if left is None else left - 1
             goes_on = all([output.take(judged) for output in stream.outputs])  # a list: each gets the frame

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from aae_detect.errors import ConfigError, ModelError
 from aae_detect.model_file import PART_KEY, read_onnx
 from aae_detect.prior import Prior, parse_prior
-from aae_detect.spec import FITS, METADATA_KEY, Fit
+from aae_detect.spec import BITS, FITS, METADATA_KEY, Fit
 
 Role = Literal["encoder", "decoder", "generator", "discriminator"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -68,6 +68,9 @@ class PartNote:
     weights_sha256: str
     """SHA-256 of the `model.safetensors` that this was exported from, lower-case hex: parts of one model share it."""
 
+    bits: int = 16
+    """Depth that the 16-bit pictures carried that it learned from."""
+
     drawing_step: int = 1
     """Pixels of `input_hw` to one of what is drawn."""
 
@@ -99,6 +102,7 @@ class PartNote:
                 ("input_hw", _whole_numbers(self.input_hw, 2, 1, 16384), "not a height and a width, 1 to 16384"),
                 ("drawing_step", _whole_numbers((self.drawing_step,), 1, 1, 16384), "not a number of pixels"),
                 ("fit", self.fit in FITS, f"none of {', '.join(FITS)}"),
+                ("bits", self.bits in BITS, f"none of {', '.join(map(str, BITS))}"),
                 ("pictures", self.pictures == PICTURES, f"not {PICTURES!r}"),
                 ("weights_sha256", _is_sha256(self.weights_sha256), "not a SHA-256 in lower-case hex"),
                 ("prior_bank", isinstance(self.prior_bank, str), "not base64 text"),

@@ -12,9 +12,6 @@ from aae_detect.errors import FrameError
 from aae_detect.geometry import Placement, fit_image, place
 from aae_detect.spec import Fit
 
-BITS = (10, 12, 16)
-"""Bit depths that a 16-bit array may carry."""
-
 
 def to_bgr8(image: Any, bits: int | None = None) -> NDArray[np.uint8]:
     """Convert a picture to HxWx3 uint8 BGR.

@@ -93,7 +93,6 @@ def put_together(
                 detector,
                 outputs,
                 checks=of_source.checks,
-                bits=asked.camera.bits,
                 every=asked.every,
                 most_fps=asked.most_fps,
                 decider=None if decider is None else decider[0],

@@ -59,7 +59,9 @@ _VIEW_OPTIONS = (
     click.option("--gain", type=float, help="Ask the camera for this gain, in its own units."),
     click.option("--pixel-format", metavar="FOURCC", help="Ask the camera for this format, such as MJPG."),
     click.option(
-        "--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit frames carry.  [default: 16]"
+        "--bits",
+        type=click.Choice(["10", "12", "16"]),
+        help="Depth that 16-bit frames carry.  [default: the model's, or 16]",
     ),
     click.option("--rotate", type=click.Choice(["90", "180", "270"]), help="Turn the picture clockwise, degrees."),
     click.option("--flip", type=click.Choice(["horizontal", "vertical", "both"]), help="Mirror the picture."),

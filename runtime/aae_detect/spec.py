@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 
 Fit = Literal["stretch", "letterbox", "crop"]
 FITS: tuple[Fit, ...] = get_args(Fit)
+BITS = (10, 12, 16)
+"""Depths that uint16 pictures may carry."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,9 @@ class ModelSpec:
     colour: str = "BGR"
     """Order of the input's channels."""
 
+    bits: int = 16
+    """Depth that the 16-bit pictures carried that it learned from: 10, 12 or 16."""
+
     drawing_step: int = 1
     """Pixels of the input to one of `reconstruction`: what a narrow code draws is smooth, and half the size will do."""
 
@@ -130,6 +135,8 @@ class ModelSpec:
                 problems.append(f"{name} {height}x{width} lies outside 1 to 16384")
         if not problems and (self.input_hw[0] % self.map_hw[0] or self.input_hw[1] % self.map_hw[1]):
             problems.append(f"map_hw {self.map_hw} does not divide input_hw {self.input_hw}")
+        if self.bits not in BITS:
+            problems.append(f"bits {self.bits} is none of {', '.join(map(str, BITS))}")
         step = self.drawing_step
         if step < 1 or self.input_hw[0] % step or self.input_hw[1] % step:
             problems.append(f"drawing_step {step} does not divide input_hw {self.input_hw}")

@@ -63,6 +63,8 @@ def test_labelled_pictures_have_the_depth_of_the_training_and_bad_ones_are_left_
     monkeypatch.setattr("aae_export.precision.labelled_scores", watched)
     report = export_run(run, tmp_path / "export", data=tmp_path / "set", precision="fp16", force=True)
     assert report.cost is not None and report.cost.judged_on == "labelled pictures"
+    for name in ("detector.onnx", "detector.fp16.onnx"):
+        assert Detector.load(tmp_path / "export" / name, provider="cpu").bits == BITS
     (left_out,) = report.left_out
     assert str(Path("scratch", "1.png")) in left_out
     (scratch / "1.png").unlink()

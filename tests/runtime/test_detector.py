@@ -1,5 +1,6 @@
 import json
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from aae_detect import ConfigError, Detector, FrameError, ModelError, Verdict
 from aae_detect._onnxruntime import onnxruntime
+from aae_detect.frames import Frame
+from aae_detect.judging import judge
 from aae_detect.model_file import read_model
 from aae_detect.session import CUDA, available_providers, open_session
 from aae_detect.spec import METADATA_KEY
@@ -108,6 +111,15 @@ def test_declared_depth(tiny_model: Path) -> None:
     frame = np.full((64, 64), 2040, np.uint16)
     assert Detector.load(tiny_model, bits=12)(frame).score == pytest.approx(0.0)
     assert Detector.load(tiny_model)(frame).verdict is Verdict.NG
+
+
+def test_the_depth_of_the_pictures_that_it_learned_from_goes_without_saying(tiny_model: Path, tmp_path: Path) -> None:
+    frame = np.full((64, 64), 2040, np.uint16)
+    deep = Detector.load(with_spec(tiny_model, tmp_path / "12.onnx", bits=12))
+    assert deep.bits == 12 and deep(frame).score == pytest.approx(0.0)
+    assert Detector.load(tmp_path / "12.onnx", bits=16)(frame).verdict is Verdict.NG, "what is typed holds"
+    judged = judge(Frame(frame, 0, datetime.now(UTC), "camera"), deep, None, None)
+    assert judged.image_bgr is not None and (judged.image_bgr == 127).all(), "shown as it is judged"
 
 
 def test_one_detector_serves_several_threads(detector: Detector) -> None:

@@ -40,6 +40,7 @@ class Free:
     """A detector that costs nothing: no frame says anything to it."""
 
     threshold = 2.0
+    bits = 16
 
     def __call__(self, image_bgr: np.ndarray) -> None:
         raise FrameError("nothing to see")

@@ -238,7 +238,7 @@ class Slow:
 
     def __init__(self, detector: Detector, seconds: float) -> None:
         self._detector, self._seconds = detector, seconds
-        self.threshold = detector.threshold
+        self.threshold, self.bits = detector.threshold, detector.bits
 
     def __call__(self, image: np.ndarray) -> Detection:
         time.sleep(self._seconds)

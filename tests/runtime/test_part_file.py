@@ -153,6 +153,7 @@ def test_a_note_that_is_no_object(with_note: Alter, text: str) -> None:
         ("input_hw", [48, 20000]),
         ("drawing_step", 0),
         ("drawing_step", "2"),
+        ("bits", 8),
         ("fit", "squeeze"),
         ("pictures", "float NCHW RGB"),
         ("weights_sha256", "0" * 63),

@@ -57,6 +57,7 @@ def test_integers_are_numbers_too(spec: ModelSpec) -> None:
         ({"input_hw": [0, 320]}, "outside 1 to 16384"),
         ({"input_hw": [256.0, 320]}, r"description\.input_hw is 256\.0"),
         ({"map_hw": [60, 80]}, "does not divide"),
+        ({"bits": 14}, "bits 14 is none of 10, 12, 16"),
         ({"drawing_step": 3}, "drawing_step 3 does not divide"),
         ({"drawing_step": 0}, "drawing_step 0 does not divide"),
         ({"colour_scale": [1.0, 1.0]}, "does not rise"),

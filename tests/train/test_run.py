@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from aae_detect.errors import ConfigError
 from aae_detect.threshold import conformal_threshold
 from aae_detect.whole_file import write_whole
 from aae_train import processes, run, run_folder
-from aae_train.checkpoint import read_tensors
+from aae_train.checkpoint import read_tensors, write_tensors
 from aae_train.cli import main
 from aae_train.config import TrainConfig
 from aae_train.run_folder import make_run_folder, new_run_folder, newest_run_folder, read_trained
@@ -109,6 +110,20 @@ def test_the_threshold_rests_on_the_calibrate_pictures_alone(finished: Path, man
         scores = trained.detector(torch.from_numpy(images))[1].numpy()
     assert trained.threshold.value == pytest.approx(conformal_threshold(scores, 0.01, "split").value, rel=1e-3)
     assert trained.threshold.calibration.scores == pytest.approx(sorted(scores.tolist()), abs=1e-4)
+
+
+def test_a_run_of_a_version_that_made_another_detector_of_its_weights_is_refused(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is code and no weight of the detector may change between versions; the threshold then means nothing."""
+    tensors, notes = read_tensors(finished / "model.safetensors")
+    shutil.copy(finished / "config.json", tmp_path)
+    write_tensors(tmp_path / "model.safetensors", tensors, {k: v for k, v in notes.items() if k != "golden"})
+    with pytest.raises(ConfigError, match=r"model\.safetensors is of an earlier aae-detect, .*; train again"):
+        read_trained(tmp_path)
+    monkeypatch.setattr("aae_train.descriptors._ENERGY_FLOOR", 0.3)
+    with pytest.raises(ConfigError, match=r"trained by aae-detect [\d.]+, .* gives its golden sample .*; install"):
+        read_trained(finished)
 
 
 def test_same_seed_same_weights_another_seed_others(finished: Path, many: Path, tmp_path: Path) -> None:

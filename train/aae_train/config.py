@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.errors import ConfigError
-from aae_detect.preprocess import BITS
 from aae_detect.prior import Prior, parse_prior
-from aae_detect.spec import FITS, Fit
+from aae_detect.spec import BITS, FITS, Fit
 from aae_train.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from aae_train.networks import CODE_STEP, FAST, FINE, Layout
 from aae_train.picture_mask import decode_inside

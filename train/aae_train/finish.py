@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from aae_detect import __version__
 from aae_detect.prior import Prior
+from aae_detect.spec import GoldenSample
 from aae_detect.threshold import Threshold, colour_scale, conformal_threshold
 from aae_train.augment import cut_tile
 from aae_train.checkpoint import read_tensors
@@ -26,6 +28,7 @@ from aae_train.evidence_statistics import Statistics
 from aae_train.families import make_model
 from aae_train.family import GenerativeModel
 from aae_train.figures import Sample, contact_sheet
+from aae_train.golden_answer import make_golden
 from aae_train.health import Health, examine
 from aae_train.held_out import Calibrated, Detect, HeldOut, detect_by
 from aae_train.judge import Judge
@@ -104,6 +107,14 @@ class Finisher:
             "versions": {"aae-detect": __version__, "torch": torch.__version__, "numpy": version("numpy")},
             "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
+
+    def golden(self, detector: Detector, statistics: Statistics) -> GoldenSample:
+        """Have the model that is written judge a picture, as whoever reads it will: on a CPU, in fp32."""
+        number = (self._split.select or self._split.train)[0]
+        centre, spread = torch.from_numpy(statistics.centre), torch.from_numpy(statistics.spread)
+        return make_golden(
+            build_graph(deepcopy(detector).cpu(), centre, spread, self._config.inside), self._store[number]
+        )
 
     def _held_back(self, detector: Detector) -> tuple[Statistics, list[HeldOut]]:
         """Statistics from the select pictures, scores of the calibrate pictures, which nothing else touched."""

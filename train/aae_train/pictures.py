@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from aae_detect.errors import AaeDetectError, ConfigError
 from aae_detect.geometry import place
 from aae_detect.picture_source import read_picture
-from aae_detect.preprocess import BITS, prepare
+from aae_detect.preprocess import prepare
 from aae_detect.quiet_opencv import quiet_opencv
-from aae_detect.spec import Fit
+from aae_detect.spec import BITS, Fit
 from aae_train.data_folder import DataFolder as DataFolder
 from aae_train.data_folder import find_pictures as find_pictures
 from aae_train.picture_mask import paint

@@ -182,7 +182,8 @@ class Run:
         self._report(metrics, calibrated)
         write_json(self.out / "metrics.json", {**metrics, "warnings": self.warnings})
         # Last: a folder that holds it is finished, also for a run that was killed right here.
-        write_model(self.out / MODEL_FILE, detector, self.config.model, calibrated.statistics, threshold)
+        golden = finisher.golden(detector, calibrated.statistics)
+        write_model(self.out / MODEL_FILE, detector, self.config.model, calibrated.statistics, threshold, golden)
 
     def _report(self, metrics: dict[str, Any], calibrated: Calibrated) -> None:
         told = {**metrics, "warnings": list(self.warnings)}

@@ -5,7 +5,7 @@ split.json              which picture did what
 checkpoint.safetensors  the stage in progress, or the last at its end: all that a next step depends on
 prior.safetensors       recorded samples, where the prior is a custom one
 folds/fold-K.safetensors  finished models of a cross-fit
-model.safetensors       the result: weights, statistics per place, threshold
+model.safetensors       the result: weights, statistics per place, threshold, golden sample
 report.html             for people: whether to trust the model
 odd_pictures.json  odd_pictures.png  good pictures by how unlike the others they look
 history.csv  metrics.json  training_curves.png  contact_sheet.png
@@ -29,9 +29,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae_detect import __version__
 from aae_detect.errors import ConfigError
 from aae_detect.prior import Prior
-from aae_detect.spec import Calibration
+from aae_detect.spec import Calibration, GoldenSample
 from aae_detect.threshold import Threshold
 from aae_detect.whole_file import write_whole
 from aae_train.checkpoint import read_tensors, write_tensors
@@ -40,6 +41,7 @@ from aae_train.detector import Detector, make_detector
 from aae_train.detector_graph import DetectorGraph
 from aae_train.evidence_statistics import Statistics
 from aae_train.family import GenerativeModel
+from aae_train.golden_answer import require_golden
 
 MODEL_FILE = "model.safetensors"
 PRIOR_FILE = "prior.safetensors"
@@ -57,6 +59,9 @@ class TrainedModel:
     prior: Prior
     detector: DetectorGraph
     threshold: Threshold
+    golden: GoldenSample
+    """What it says of a picture, and still does."""
+
     weights_sha256: str
     """Of `model.safetensors`, lower-case hex."""
 
@@ -152,12 +157,25 @@ def _run_numbers(data: Path, runs: Path) -> list[int]:
     return [int(match[1]) for match in map(pattern.fullmatch, names) if match]
 
 
-def write_model(path: Path, detector: Detector, family: str, statistics: Statistics, threshold: Threshold) -> None:
+def write_model(
+    path: Path,
+    detector: Detector,
+    family: str,
+    statistics: Statistics,
+    threshold: Threshold,
+    golden: GoldenSample,
+) -> None:
     """Write the result of a run to `model.safetensors`."""
     tensors = detector.state_dict()
     tensors["statistics.centre"] = torch.from_numpy(statistics.centre)
     tensors["statistics.spread"] = torch.from_numpy(statistics.spread)
-    notes = {"model": family, "threshold": threshold.value, "calibration": asdict(threshold.calibration)}
+    notes = {
+        "model": family,
+        "threshold": threshold.value,
+        "calibration": asdict(threshold.calibration),
+        "golden": asdict(golden),
+        "version": __version__,
+    }
     write_tensors(path, tensors, notes)
 
 
@@ -185,7 +203,7 @@ def read_trained(run: Path) -> TrainedModel:
     """Read a finished run.
 
     Raises:
-        ConfigError: no run, not finished, or damaged.
+        ConfigError: no run, not finished, damaged, or of a version that made another detector of its weights.
     """
     config = TrainConfig.load(run)
     path = run / MODEL_FILE
@@ -194,20 +212,24 @@ def read_trained(run: Path) -> TrainedModel:
             f"{run} holds no {MODEL_FILE}: the run is not finished; continue it with `aae-train --resume`"
         )
     tensors, notes = read_tensors(path)
+    if "golden" not in notes:
+        raise ConfigError(f"{path} is of an earlier aae-detect, and holds no golden sample to prove it by; train again")
     try:
         centre, spread = (tensors.pop(f"statistics.{name}") for name in ("centre", "spread"))
         calibration = notes["calibration"]
         calibration["scores"] = tuple(calibration.get("scores", ()))  # JSON has no tuples
         threshold = Threshold(float(notes["threshold"]), Calibration(**calibration))
+        golden = GoldenSample(**notes["golden"])
         trained = make_detector(config)
         trained.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ConfigError(f"{path} does not fit {run / 'config.json'}: {error}; train again") from error
     trained.eval().requires_grad_(False)
     graph = build_graph(trained, centre, spread, config.inside)
+    require_golden(graph, golden, config.input_hw, str(notes.get("version")))
     prior = read_prior(run, config)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return TrainedModel(config, trained.model, prior, graph, threshold, sha256)
+    return TrainedModel(config, trained.model, prior, graph, threshold, golden, sha256)
 
 
 def build_graph(

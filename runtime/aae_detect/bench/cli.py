@@ -71,7 +71,9 @@ def main() -> None:
 )
 @click.option("--for", "camera_name", metavar="NAME", help="Whose entry of --site, where it has several.")
 @place_options
-@click.option("--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit pictures carry.  [default: 16]")
+@click.option(
+    "--bits", type=click.Choice(["10", "12", "16"]), help="Depth that 16-bit pictures carry.  [default: the model's]"
+)
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="At most N pictures of each kind, evenly spread; default all."
 )
@@ -139,7 +141,7 @@ def accuracy(
     figures["counts"]["unused_masks"] = labelled.unused_masks
     if robustness:
         with progress(len(labelled.pictures), "disturbed pictures") as done:
-            figures["robustness"] = measure_robustness(detector, labelled, int(bits) if bits else None, done)
+            figures["robustness"] = measure_robustness(detector, labelled, done)
     result = {
         **figures,
         "threshold": detector.threshold,

@@ -116,9 +116,7 @@ def measure_pipeline(
     for number, (source, wanted, meter) in enumerate(zip(opened, sources, meters, strict=True)):
         connect(source)
         outputs = [meter, *queues[number : number + 1]]
-        streams.append(
-            Stream(source, detector, outputs, FrameChecks(), wanted.camera.bits, wanted.every, wanted.most_fps)
-        )
+        streams.append(Stream(source, detector, outputs, FrameChecks(), wanted.every, wanted.most_fps))
     stop = threading.Event()
     memory: dict[str, float | None] = {"own": None, "all": None}
 

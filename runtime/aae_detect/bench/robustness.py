@@ -68,7 +68,6 @@ DISTURBANCES: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
 def measure_robustness(
     detector: Detector,
     labelled: LabelledSet,
-    bits: int | None = None,
     done: Callable[[int], None] = lambda count: None,
 ) -> list[dict[str, Any]]:
     """Judge all pictures of a set under each disturbance; the threshold stays.
@@ -76,7 +75,6 @@ def measure_robustness(
     Args:
         detector: Any loaded detector.
         labelled: The set.
-        bits: Depth that 16-bit pictures carry, 10, 12 or 16; None means 16.
         done: Called after each picture with the number of pictures done, all disturbances of it together.
 
     Returns:
@@ -88,7 +86,7 @@ def measure_robustness(
     """
     scores: dict[str, list[float]] = {name: [] for name in DISTURBANCES}
     for count, item in enumerate(labelled.pictures, start=1):
-        picture = to_bgr8(read_picture(item.path), bits)
+        picture = to_bgr8(read_picture(item.path), detector.bits)
         for name, disturb in DISTURBANCES.items():
             scores[name].append(detector(disturb(picture, np.random.default_rng(count))).score)
         done(count)

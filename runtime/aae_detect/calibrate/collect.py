@@ -99,7 +99,7 @@ def collect(
     Args:
         detector: The model, without a site.
         source: Opened; it is closed in the end.
-        settings: What was asked of it: how often to look, and at what depth.
+        settings: What was asked of it: how often to look.
         count: How many frames, at least 1.
         stop: Ends it early.
         progress: Called for every frame.
@@ -114,7 +114,6 @@ def collect(
         detector,
         [collector],
         checks=FrameChecks(),
-        bits=settings.camera.bits,
         every=settings.every,
         most_fps=settings.most_fps,
     )

@@ -63,7 +63,7 @@ Exit codes: 0 the sheet was written; 2 wrong usage, or it cannot be written;
     help="The same seed gives the same sheet.",
 )
 @click.option(
-    "--bits", type=click.Choice(["10", "12", "16"]), help="Depth that a 16-bit picture carries.  [default: 16]"
+    "--bits", type=click.Choice(["10", "12", "16"]), help="Depth that a 16-bit picture carries.  [default: the model's]"
 )
 @provider_option
 @click.option(

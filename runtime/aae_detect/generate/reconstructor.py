@@ -49,10 +49,15 @@ class Reconstructor:
     def prepare(self, image: Any, bits: int | None = None) -> NDArray[np.uint8]:
         """Take a picture to the model's input, HxWx3 uint8 BGR, as detection does.
 
+        Args:
+            image: As `to_bgr8` takes it.
+            bits: Depth that a uint16 picture carries; None: that of the pictures that the model learned from.
+
         Raises:
             FrameError: not a picture, see `to_bgr8`.
         """
-        return prepare(image, self.encoder.note.input_hw, self.encoder.note.fit, bits)[0]
+        note = self.encoder.note
+        return prepare(image, note.input_hw, note.fit, note.bits if bits is None else bits)[0]
 
     def noise(self, count: int, seed: int) -> NDArray[np.float32]:
         """Draw noise for the encoder, standard normal, (count, noise_dim) float32."""
