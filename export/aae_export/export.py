@@ -93,6 +93,7 @@ def export_run(
     if place.exists() and (not place.is_dir() or _holds_foreign_files(place)):
         raise ConfigError(f"--out {out} exists and is not an earlier export; choose another folder")
     frames = _real_frames(run, trained, data)
+    material = _material(run, trained, data) if precision is not None or budget is not None else None
     config = trained.config
     inputs = [prepare(frame, config.input_hw, config.fit)[0] for frame in frames]
     with make_scratch(place) as scratch:
@@ -104,7 +105,6 @@ def export_run(
         Detector.load(folder / "detector.onnx", provider="cpu")  # the golden sample must reproduce here, at least
         sha256 = hashlib.sha256((folder / "detector.onnx").read_bytes()).hexdigest()
         cost = choice = refused = None
-        material = _material(run, trained, data) if precision is not None or budget is not None else None
         if precision is not None and material is not None:
             target = folder / f"detector.{precision}.onnx"
             try:
@@ -173,12 +173,18 @@ def _real_frames(run: Path, trained: TrainedModel, data: Path | None) -> list[ND
     """Read select pictures, whole and cut to odd and non-square sizes: what a camera gives is rarely the model's size.
 
     A run by cross-fitting has no select pictures of its own; there every picture trains, and any may be compared on.
+    Pictures that are gone since are missed only where their scores are to be measured again, by another precision.
     """
     folder = find_pictures(data if data is not None else Path(trained.config.data))
     paths = (*folder.good, *folder.validation)
     names = [folder.name(path) for path in paths]
-    split = Split.from_json((run / "split.json").read_text(encoding="utf-8"), names)
-    numbers = split.select or split.train
+    split = Split.from_json((run / "split.json").read_text(encoding="utf-8"), names, whole=False)
+    numbers = split.select or split.train or split.calibrate
+    if not numbers:
+        raise ConfigError(
+            f"none of the run's pictures is in {folder.root}, and the export is compared on some of them; "
+            "say with --data where they are now"
+        )
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, PARITY_PICTURES).astype(int)]
     frames = []
     for place, number in enumerate(chosen):

@@ -250,14 +250,26 @@ def test_runs_that_cannot_be_exported(copied_run: Path, tmp_path: Path) -> None:
         export_run(copied_run, tmp_path / "out")
 
 
-def test_pictures_that_were_moved_are_named_by_option(copied_run: Path, demo_pictures: Path, tmp_path: Path) -> None:
+def test_pictures_that_were_moved_are_named_by_option_and_some_may_be_gone(
+    copied_run: Path, demo_pictures: Path, tmp_path: Path
+) -> None:
     config = json.loads((copied_run / "config.json").read_text())
     (copied_run / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
     command = [sys.executable, "-m", "aae_export.cli", str(copied_run)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-    result = subprocess.run([*command, "--data", str(demo_pictures)], capture_output=True, text=True)
+    split = json.loads((copied_run / "split.json").read_text())
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (moved / "of-another-part.png").write_bytes((demo_pictures / "0.png").read_bytes())
+    with pytest.raises(ConfigError, match=r"none of the run's pictures is in .*; say with --data"):
+        export_run(copied_run, tmp_path / "out", moved)
+    for name in [*split["train"], *split["select"][:2]]:
+        shutil.copy(demo_pictures / name, moved)
+    with pytest.raises(ConfigError, match="pictures of this run are gone"):  # their scores are to be measured
+        export_run(copied_run, tmp_path / "out", moved, precision="fp16")
+    result = subprocess.run([*command, "--data", str(moved)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "all within tolerance" in result.stdout
     assert (copied_run / "export" / "detector.onnx").is_file()

@@ -84,26 +84,27 @@ class Split:
         return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, names: Sequence[str]) -> Split:
+    def from_json(cls, text: str, names: Sequence[str], whole: bool = True) -> Split:
         """Read what `to_json` wrote.
 
         Args:
             text: The file's text.
             names: The pictures of today; those that the split does not name take no part.
+            whole: Whether every picture that it names must be there; else those that are gone are left out.
 
         Raises:
-            ConfigError: the text is not a split, or a picture that it names is gone.
+            ConfigError: the text is not a split, or a picture that it names is gone and all must be there.
         """
         number_of = {name: number for number, name in enumerate(names)}
 
         def numbers(listed: list[str]) -> tuple[int, ...]:
             missing = [name for name in listed if name not in number_of]
-            if missing:
+            if missing and whole:
                 raise ConfigError(
                     f"{len(missing)} pictures of this run are gone, the first is {missing[0]}; "
                     "put them back, or start a new run"
                 )
-            return tuple(number_of[name] for name in listed)
+            return tuple(number_of[name] for name in listed if name in number_of)
 
         try:
             data = json.loads(text)
