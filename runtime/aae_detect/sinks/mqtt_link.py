@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
-from aae_detect.errors import InstallError
-from aae_detect.sinks.mqtt_names import client_id
+from aae_detect.sinks.mqtt_broker import Broker
 from aae_detect.sinks.mqtt_refusals import Refusals
 from aae_detect.sinks.settings import MqttSettings
 from aae_detect.sinks.sink import SinkError
-from aae_detect.sinks.tls import tls_context
-from aae_detect.source_secrets import fill_secrets
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client, MQTTMessageInfo
+    from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 
 KEEPALIVE_S = 20
 """After one and a half times of it the broker knows that this client is gone, and publishes its will."""
@@ -59,13 +54,9 @@ class MqttLink:
             ConfigError: a secret or a certificate cannot be read.
             InstallError: paho-mqtt is missing.
         """
-        try:
-            import paho.mqtt.client  # noqa: F401
-        except ImportError as error:
-            raise InstallError("MQTT needs paho-mqtt; install it with `pip install 'aae-detect[mqtt]'`") from error
-        address = urlsplit(fill_secrets(settings.url))
+        self._broker = Broker.of(settings)
         self.topic = settings.topic
-        self.name = f"mqtt {address.hostname}"
+        self.name = f"mqtt {self._broker.host}"
         self.problem = "not connected yet"
         """Why there is no connection; empty where there is one."""
 
@@ -75,12 +66,7 @@ class MqttLink:
         self.greetings: list[Message] = []
         """Retained messages that the broker is told with every connection."""
 
-        self._settings, self._say = settings, say
-        tls = address.scheme == "mqtts"
-        self._host, self._port = address.hostname or "", address.port or (8883 if tls else 1883)
-        self._user = unquote(address.username) if address.username is not None else None
-        self._password = unquote(address.password) if address.password is not None else None
-        self._tls = tls_context(settings.ca, settings.cert, settings.key) if tls else None
+        self._say = say
         self._listeners: dict[str, list[Callable[[str], None]]] = {}
         self._client: Client | None = None
         self._connected = threading.Event()
@@ -221,9 +207,10 @@ class MqttLink:
         """Connect, stay so for as long as it goes, and return why it ended."""
         from paho.mqtt.subscribeoptions import SubscribeOptions
 
-        client, answered, answers = self._make_client()
+        client = self._broker.make_client(_MOST_UNCONFIRMED + len(self.greetings), _ANSWER_S)
+        answered, answers = self._hear(client)
         try:
-            client.connect(self._host, self._port, keepalive=KEEPALIVE_S)
+            client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
             client.loop_start()
             if not answered.wait(_ANSWER_S):
                 return "the broker does not answer"
@@ -232,7 +219,7 @@ class MqttLink:
             self.problem = ""
             if self._listeners:
                 client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._listeners])
-            for topic, payload in (*self.greetings, (f"{self.topic}/status", b"online")):
+            for topic, payload in (*self.greetings, (self._broker.status_topic, b"online")):
                 self._publish(client, topic, payload, retain=True)
             self._client = client
             self._connected.set()
@@ -249,27 +236,15 @@ class MqttLink:
             self._connected.clear()
             with suppress(OSError, RuntimeError, ValueError):
                 if client.is_connected():
-                    gone = client.publish(f"{self.topic}/status", b"offline", qos=1, retain=True)
+                    gone = client.publish(self._broker.status_topic, b"offline", qos=1, retain=True)
                     gone.wait_for_publish(1.0)
             with suppress(OSError, RuntimeError, ValueError):
                 if client.is_connected():
                     client.disconnect()  # or its thread would wait for what is unconfirmed
             client.loop_stop()
 
-    def _make_client(self) -> tuple[Client, threading.Event, list[str]]:
-        """Make a client; returns also what is set when the broker has answered, and what it said then and later."""
-        from paho.mqtt.client import Client, MQTTMessage
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
-        name = self._settings.client_id or client_id(socket.gethostname(), self.topic)
-        client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
-        client.connect_timeout = _ANSWER_S
-        client.max_queued_messages_set(_MOST_UNCONFIRMED + len(self.greetings))
-        if self._user is not None:
-            client.username_pw_set(self._user, self._password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        client.will_set(f"{self.topic}/status", b"offline", qos=1, retain=True)
+    def _hear(self, client: Client) -> tuple[threading.Event, list[str]]:
+        """Listen to a client; returns what is set when the broker has answered, and what it said then and later."""
         answered, answers = threading.Event(), list[str]()
 
         def connected(_client: Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
@@ -300,4 +275,4 @@ class MqttLink:
 
         client.on_connect, client.on_disconnect = connected, disconnected
         client.on_publish, client.on_subscribe, client.on_message = published, subscribed, heard
-        return client, answered, answers
+        return answered, answers
