@@ -141,6 +141,7 @@ def main(
     camera: int | None,
     sources: tuple[str, ...],
     config: Path | None,
+    only: str | None,
     demo: bool,
     provider: str,
     provider_options: dict[str, str],
@@ -188,12 +189,13 @@ def main(
             camera = None if _given("camera") is ParameterSource.ENVIRONMENT else camera
             sources = () if _given("sources") is ParameterSource.ENVIRONMENT else sources
             config = None if _given("config") is ParameterSource.ENVIRONMENT else config
+            only = None if _given("only") is ParameterSource.ENVIRONMENT else only
         if demo:
             model = None if _given("model") is ParameterSource.ENVIRONMENT else model
             for name in (name for name in of_source if _given(name) is ParameterSource.ENVIRONMENT):
                 of_source[name] = None
         settings = Settings(
-            streams=read_streams(camera, sources, config, demo, {"model": model, **of_source}),
+            streams=read_streams(camera, sources, config, demo, {"model": model, **of_source}, only),
             demo=demo,
             provider=provider,
             provider_options=provider_options,

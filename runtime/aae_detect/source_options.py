@@ -50,6 +50,7 @@ _OPTIONS = (
         metavar="FILE",
         help="TOML file of sources, each with its own model and camera settings; see docs/cameras.md.",
     ),
+    click.option("--only", metavar="NAME", help="Of the file of --config, the source of this name only."),
 )
 
 _VIEW_OPTIONS = (
@@ -91,7 +92,7 @@ _PLACE_OPTIONS = (
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--camera`, `--source` and `--config`."""
+    """Give a command `--camera`, `--source`, `--config` and `--only`."""
     return _with_options(command, _OPTIONS)
 
 
@@ -136,7 +137,12 @@ def from_environment(command: click.Command) -> click.Command:
 
 
 def read_streams(
-    camera: int | None, sources: Sequence[str], config: Path | None, demo: bool | None, options: Mapping[str, Any]
+    camera: int | None,
+    sources: Sequence[str],
+    config: Path | None,
+    demo: bool | None,
+    options: Mapping[str, Any],
+    only: str | None = None,
 ) -> tuple[StreamSettings, ...]:
     """Make out what is to be looked at; options hold for each source, also for those of a file.
 
@@ -146,9 +152,10 @@ def read_streams(
         config: Of `--config`.
         demo: Of `--demo`; None: the command has no such option.
         options: By the names in `stream_settings.KEYS`.
+        only: Of `--only`.
 
     Raises:
-        ConfigError: nothing is named, or in two ways; or a value cannot be used.
+        ConfigError: nothing is named, or in two ways; a value cannot be used, or nothing in the file has that name.
     """
     from aae_detect.stream_settings import read_config, read_stream
 
@@ -166,7 +173,18 @@ def read_streams(
     values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     for name in ("bits", "rotate"):
         values[name] = int(values[name]) if values.get(name) else None
+    if only is not None and config is None:
+        raise ConfigError(f"--only {only} picks a source of a file, and there is no --config; leave it out")
     if config is not None:
-        return read_config(config, values)
+        return _named(read_config(config, values), only, config)
     addresses = ["demo:"] if demo else [str(camera)] if camera is not None else sources
     return tuple(read_stream({"source": address, **values}) for address in addresses)
+
+
+def _named(streams: tuple[StreamSettings, ...], only: str | None, config: Path) -> tuple[StreamSettings, ...]:
+    """Keep the source that is asked for."""
+    kept = tuple(stream for stream in streams if only in (None, stream.source.shown_name))
+    if not kept:
+        names = ", ".join(stream.source.shown_name for stream in streams)
+        raise ConfigError(f"--only {only}: {config} has no source of this name, but {names}")
+    return kept

@@ -97,6 +97,11 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     for arguments, code, words in (
         (("--source", "nowhere.mp4"), 4, "does not exist"),
         (("--source", "demo:", "--source", "demo:?seed=1"), 2, "2 sources are given"),
+        (
+            ("--source", "0", "--only", "line 1"),
+            2,
+            "--only line 1 picks a source of a file, and there is no --config; leave it out\n",
+        ),
         ((), 2, "no source; give --camera 0, --source WHAT, or --config FILE\n"),
     ):
         done = run(*arguments, "--out", tmp_path / "good")

@@ -159,6 +159,7 @@ def test_the_environment_sets_options_and_options_win_over_it(parts: Path, tiny_
     config.write_text(f'[[source]]\nsource = "{parts / "1.png"}"\nthreshold = -1\nmodel = "none.onnx"\n')
     configured = {**environment, "AAE_DETECT_SOURCE": "", "AAE_DETECT_CONFIG": str(config)}
     assert run(env=configured).returncode == 0
+    configured["AAE_DETECT_ONLY"] = "line 7"
     named = run("--source", parts / "2.png", "--threshold", -1, env=configured)
     assert named.returncode == 3 and "2.png" in named.stderr
     of_the_line = {"ROTATE": "90", "SIZE": "8x8", "PRODUCT": "lid", **dict.fromkeys(("SITE", "MASK", "DECIDE"), "none")}

@@ -7,6 +7,7 @@ import pytest
 from aae_detect.camera_source import CameraOptions
 from aae_detect.errors import ConfigError
 from aae_detect.frame_view import FrameView
+from aae_detect.source_options import read_streams
 from aae_detect.source_secrets import fill_secrets, without_secrets
 from aae_detect.source_settings import SourceSettings
 from aae_detect.stream_settings import KEYS, read_config, read_stream
@@ -209,3 +210,15 @@ def test_a_text_is_shown_without_secrets_however_they_are_written_in_it():
 def test_a_secret_that_is_missing_is_named(place):
     with pytest.raises(ConfigError, match=r"NO_SUCH_SECRET|no/such/file"):
         fill_secrets(f"rtsp://me:{place}@host/")
+
+
+def test_one_source_of_a_file_is_taken_by_its_name(tmp_path):
+    config = write(tmp_path, EVERYTHING)
+    (one,) = read_streams(None, (), config, None, {}, only="line 1")
+    assert one.source.name == "line 1"
+    (other,) = read_streams(None, (), config, None, {}, only="/dev/video0")
+    assert other.source.source == "/dev/video0"
+    with pytest.raises(
+        ConfigError, match=r"--only line 2: .*line\.toml has no source of this name, but line 1, /dev/v"
+    ):
+        read_streams(None, (), config, None, {}, only="line 2")

@@ -19,6 +19,7 @@ Examples:
   aae-calibrate detector.onnx --camera 0 --most-fps 1 --out site.json  over five minutes: more different parts
   aae-calibrate detector.onnx --source good/ --for 'camera 0' --out site.json
   aae-calibrate --config line.toml --product lid --out site.json       every camera of the file
+  aae-calibrate --config line.toml --only 'line 2' --out site.json     one of them
 
 \b
 Then:
@@ -72,6 +73,7 @@ def main(
     camera: int | None,
     sources: tuple[str, ...],
     config: Path | None,
+    only: str | None,
     out: Path,
     count: int,
     target_frr: float,
@@ -94,7 +96,7 @@ def main(
 
         settings = Settings(
             streams=read_streams(
-                camera, sources, config, None, {"model": model or model_of_environment(), **of_source}
+                camera, sources, config, None, {"model": model or model_of_environment(), **of_source}, only
             ),
             out=out,
             count=count,

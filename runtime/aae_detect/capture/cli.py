@@ -42,6 +42,7 @@ def main(
     camera: int | None,
     sources: tuple[str, ...],
     config: Path | None,
+    only: str | None,
     out: Path,
     count: int,
     keep_alike: bool,
@@ -57,9 +58,10 @@ def main(
     with cli_errors():
         from aae_detect.capture.run import run
 
-        streams = read_streams(camera, sources, config, None, of_camera)
+        streams = read_streams(camera, sources, config, None, of_camera, only)
         if len(streams) > 1:
-            raise ConfigError(f"{len(streams)} sources are given; take pictures of one after the other")
+            how = "" if config is None else "; name one with --only"
+            raise ConfigError(f"{len(streams)} sources are given; take pictures of one after the other{how}")
         asked = streams[0].source
         if asked.most_fps is None:
             asked = replace(asked, most_fps=_MOST_FPS)
