@@ -18,6 +18,9 @@ from aae_export.separation import measure_scores
 _RESAMPLES, _SEED, _LEVEL = 1000, 20260002, 0.95
 _LEAST_SPREAD = 1e-9
 
+_ODD = 10
+"""Median distances from the middle: nearly seven standard deviations, where scores are Gaussian."""
+
 Scores = NDArray[np.float64]
 
 
@@ -37,8 +40,10 @@ class Paired:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the good pictures' scores before."""
-        return max(float(self.good[0].std()), _LEAST_SPREAD)
+        """Standard deviation of the good pictures' scores before; odd ones left out, or one of them would excuse all."""
+        far = np.abs(self.good[0] - np.median(self.good[0]))
+        usual = self.good[0][far <= _ODD * np.median(far)] if np.median(far) > 0 else self.good[0]
+        return max(float(usual.std()), _LEAST_SPREAD)
 
     @property
     def score_noise(self) -> float:

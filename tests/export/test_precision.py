@@ -158,6 +158,16 @@ def test_displacement_is_relative_to_what_tells_a_picture_apart() -> None:
     assert paired(np.array([0.0, 0.3, 0.1]), 0.0).score_noise == pytest.approx(0.1 / SPREAD)
 
 
+def test_one_odd_good_picture_excuses_no_change_of_the_others() -> None:
+    rng = np.random.default_rng(0)
+    good, defective, noise = rng.normal(size=60), rng.normal(2, size=60), rng.normal(0, 0.3, 120)
+    clean = Paired((good, good + noise[:60]), (defective, defective + noise[60:])).displacement
+    odd = Paired((np.append(good, 50.0), np.append(good + noise[:60], 50.0)), (defective, defective + noise[60:]))
+    assert clean > MOST_DISPLACEMENT and odd.displacement == pytest.approx(clean, rel=0.02)
+    alike = np.array([1.0, 1.0, 1.0, 2.0])  # more than half of them alike: no distance to go by, and none is odd
+    assert Paired((alike, alike), (defective, defective)).spread == pytest.approx(alike.std())
+
+
 def test_a_loss_is_counted_in_pairs_and_knows_its_chance() -> None:
     lost = paired(0.0, np.array([-0.6, 0.0]))  # falls below one of three good pictures: one pair of six
     assert lost.loss == pytest.approx(1 / 6)
