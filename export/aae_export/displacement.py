@@ -40,7 +40,7 @@ class Paired:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the good pictures' scores before; odd ones left out, or one of them would excuse all."""
+        """Standard deviation of the good pictures' scores before, without odd ones: one of them would excuse all."""
         far = np.abs(self.good[0] - np.median(self.good[0]))
         usual = self.good[0][far <= _ODD * np.median(far)] if np.median(far) > 0 else self.good[0]
         return max(float(usual.std()), _LEAST_SPREAD)
