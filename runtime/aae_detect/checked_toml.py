@@ -32,11 +32,25 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
     """
     try:
         text = read_limited(path, MAX_BYTES).decode("utf-8")
-        return tomllib.loads(text), text
+        values = tomllib.loads(text)
+        _require_64_bits(values)
+        return values, text
     except OSError as error:
         raise ConfigError(f"{path} cannot be read as a file of {what}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
         raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def _require_64_bits(value: Any) -> None:
+    """Refuse whole numbers that TOML does not have; of one with thousands of digits Python does not even say them.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number has more than 64 bits")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _require_64_bits(item)
 
 
 def read_table(values: Any, kinds: Kinds, where: str) -> dict[str, Any]:

@@ -16,7 +16,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from aae_detect.errors import ConfigError
+from aae_detect.limited_read import read_limited
 from aae_detect.source_names import printable
+
+_MOST_BYTES = 2**16
+"""Of a file that holds a secret."""
 
 _PLACE = re.compile(r"\$\{(?P<file>file:)?(?P<name>[^}]*)\}")
 _IN_ADDRESS = re.compile(r"://\S*\Z")
@@ -77,7 +81,7 @@ def _secret(place: re.Match[str]) -> str:
             raise ConfigError(f"{place[0]}: the environment variable {name} is not set")
         return value
     try:
-        return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
+        return read_limited(Path(name), _MOST_BYTES).decode("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(f"{place[0]}: {name} cannot be read ({reason})") from None

@@ -206,10 +206,18 @@ def test_a_text_is_shown_without_secrets_however_they_are_written_in_it():
     assert without_secrets(text, []) == text
 
 
-@pytest.mark.parametrize("place", ["${NO_SUCH_SECRET}", "${file:/no/such/file}"])
+@pytest.mark.parametrize("place", ["${NO_SUCH_SECRET}", "${file:/no/such/file}", "${file:/dev/zero}"])
 def test_a_secret_that_is_missing_is_named(place):
-    with pytest.raises(ConfigError, match=r"NO_SUCH_SECRET|no/such/file"):
+    with pytest.raises(ConfigError, match=r"NO_SUCH_SECRET|no/such/file|it is a pipe or a device"):
         fill_secrets(f"rtsp://me:{place}@host/")
+
+
+@pytest.mark.parametrize("place", ["", '[[source]]\nsource = "0"\n'])
+def test_numbers_that_toml_does_not_have_are_refused(tmp_path, place):
+    """Read by hex digits, whose count Python does not limit as it limits what it writes."""
+    path = write(tmp_path, f"{place}fps = 0x{'f' * 5000}\n")
+    with pytest.raises(ConfigError, match="is no TOML: a whole number has more than 64 bits"):
+        read_config(path, {})
 
 
 def test_one_source_of_a_file_is_taken_by_its_name(tmp_path):
