@@ -219,3 +219,7 @@ def main(
 def _given(name: str) -> ParameterSource | None:
     """Say where a parameter's value comes from."""
     return click.get_current_context().get_parameter_source(name)
+
+
+if __name__ == "__main__":
+    main()

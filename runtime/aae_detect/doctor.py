@@ -20,6 +20,9 @@ from aae_detect.wheels import ONNXRUNTIME, OPENCV, WheelFamily
 _WIDTH = 80
 _LABEL_WIDTH = 14
 
+_EXTRAS = {"mqtt": "paho-mqtt", "metrics": "prometheus-client", "sign": "cryptography", "gpio": "gpiod"}
+"""What a device may want besides, and what it needs for it."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -113,6 +116,9 @@ def _packages() -> Iterator[Finding]:
         yield Finding(name, _version_of(name) or "not installed", is_problem=_version_of(name) is None)
     yield from _guarded(OPENCV.title, _opencv)
     yield from _guarded(ONNXRUNTIME.title, _onnxruntime)
+    for extra, name in _EXTRAS.items():
+        missing = f"not installed; pip install 'aae-detect[{extra}]'"
+        yield Finding(extra, f"{name} {found}" if (found := _version_of(name)) else missing)
     documents = Path(__file__).parent / "docs"
     if documents.is_dir():  # not where the source tree itself is installed, which has them beside
         yield Finding("documents", str(documents))

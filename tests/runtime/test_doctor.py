@@ -18,6 +18,7 @@ from aae_detect.doctor import Finding, _cameras, _guarded, _rendered, report
 from aae_detect.errors import InstallError
 
 PACKAGE = Path(aae_detect.__file__).parent
+BASE = ("numpy", "click")
 DEMO_MODEL = PACKAGE / "data" / "demo.onnx"
 
 
@@ -50,6 +51,18 @@ def test_a_sound_machine() -> None:
         assert found in text
     assert f"windows: {cv2.currentUIFramework() or 'none'}" in text
     assert not [line for line in text.splitlines() if line.startswith("!")]
+
+
+def test_extras_are_told_and_none_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"paho-mqtt": "2.1.0"}
+    monkeypatch.setattr(
+        "aae_detect.doctor._version_of", lambda name: installed.get(name, "1.0" if name in BASE else None)
+    )
+    text, healthy = report()
+    assert healthy
+    assert "\n  mqtt           paho-mqtt 2.1.0\n" in text
+    for extra in ("metrics", "sign", "gpio"):
+        assert f"\n  {extra:<14} not installed; pip install 'aae-detect[{extra}]'\n" in text
 
 
 def test_a_sound_model() -> None:
