@@ -183,10 +183,13 @@ def _pipeline(model: Path, source: str, count: int) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         found = Path(scratch) / "pipeline.json"
         command = [sys.executable, "-m", "aae_detect.bench.cli", "pipeline", str(model), "--source", source]
-        command += ["--count", str(count), "--no-overlay", "--seconds", "30", "--threads", "2", "--json", str(found)]
+        command += ["--count", str(count), "--no-overlay", "--seconds", "30", "--json", str(found)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         result: Row = json.loads(found.read_text())
-    return {key: result[key] for key in ("sources", "memory_mib", "cpu_seconds_per_second", "seconds")}
+    return {
+        key: result[key]
+        for key in ("sources", "threads", "frames_at_once", "memory_mib", "cpu_seconds_per_second", "seconds")
+    }
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from aae_detect.frames import FrameSource
 from aae_detect.last_words import exit_code, last_words
 from aae_detect.live_stats import StatsScreen, StreamStats
 from aae_detect.log_lines import log_lines
-from aae_detect.loop import Stream, Summary, run_loop
+from aae_detect.loop import Stream, run_loop
 from aae_detect.reload import reload_on_sighup
 from aae_detect.run_settings import Settings
 from aae_detect.run_streams import put_together
 from aae_detect.service_notify import ServiceNotify
+from aae_detect.side_by_side import share_cores
 from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
 from aae_detect.sinks.settings import SinkSettings, read_sinks, require_store
@@ -32,6 +33,7 @@ from aae_detect.store.event_store import EventStore
 from aae_detect.store.store_output import run_event
 from aae_detect.stream_judges import Judges, Models, load_deciders, load_judges
 from aae_detect.stream_settings import StreamSettings
+from aae_detect.summary import Summary
 from aae_detect.window_output import LiveWindow
 
 
@@ -57,9 +59,8 @@ def _run_and_say(settings: Settings, say: Callable[[str], None]) -> int:
             closing.callback(sources[-1].close)
         default = demo_model_path() if settings.demo else None
         owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
-        make_models = partial(
-            Models, settings.provider, settings.threads, settings.provider_options, default, say, owner
-        )
+        threads, at_once = share_cores(len(settings.streams), settings.threads)
+        make_models = partial(Models, settings.provider, threads, settings.provider_options, default, say, owner)
         load = partial(load_judges, settings.streams, make_models)
         judges, deciders = load(), load_deciders(settings.streams, say, sinks.link)
         for source in sources:
@@ -72,7 +73,7 @@ def _run_and_say(settings: Settings, say: Callable[[str], None]) -> int:
         service = ServiceNotify()
         with reload_on_sighup(streams, load):
             service.ready()
-            summaries = _run(settings, streams, live_window, service, stop)
+            summaries = _run(settings, streams, live_window, service, stop, at_once)
         service.stopping()
     for line in last_words(streams, summaries):
         say(line)
@@ -150,33 +151,27 @@ def _run(
     window: LiveWindow | None,
     service: ServiceNotify,
     stop: threading.Event,
+    at_once: int,
 ) -> list[Summary]:
     """Run the loop; beside a window for cameras in a thread, because windows need the main one."""
+    judge = partial(run_loop, streams, stop, settings.max_frames, service.alive, at_once)
     with stop_on_signals(stop):
-        if window is None:
-            return run_loop(streams, stop, settings.max_frames, service.alive)
-        return _run_beside(window, streams, stop, settings.max_frames, service)
+        return judge() if window is None else _run_beside(window, judge, stop)
 
 
-def _run_beside(
-    window: LiveWindow,
-    streams: Sequence[Stream],
-    stop: threading.Event,
-    max_frames: int | None,
-    service: ServiceNotify,
-) -> list[Summary]:
+def _run_beside(window: LiveWindow, judge: Callable[[], list[Summary]], stop: threading.Event) -> list[Summary]:
     done = threading.Event()
     summaries: list[Summary] = []
     failures: list[BaseException] = []
 
-    def judge() -> None:
+    def judge_all() -> None:
         try:
-            summaries.extend(run_loop(streams, stop, max_frames, service.alive))
+            summaries.extend(judge())
         except BaseException as error:  # raised again below
             failures.append(error)
         done.set()
 
-    judging = threading.Thread(target=judge, name="judge")
+    judging = threading.Thread(target=judge_all, name="judge")
     judging.start()
     try:
         window.show_until(done)

@@ -1,4 +1,4 @@
-"""Whose turn it is: several feeds, each with a rate of its own, and one who judges."""
+"""Whose turn it is: several feeds, each with a rate of its own, and few who judge."""
 
 from __future__ import annotations
 
@@ -69,25 +69,26 @@ class FeedTurn:
         return (len(self._recent) - 1) / span if span > 0 else None
 
 
-def next_turn(turns: Sequence[FeedTurn], last: int, changed: threading.Condition) -> int | None:
-    """Choose the feed that has something, is due and had its turn longest ago, or wait a moment for one.
+def next_turns(turns: Sequence[FeedTurn], last: int, changed: threading.Condition, most: int = 1) -> list[int]:
+    """Choose feeds that have something, are due and had their turns longest ago, or wait a moment for one.
 
     Args:
         turns: All who take turns.
-        last: Whose turn it was; -1 at the start.
+        last: Whose turn it was last; -1 at the start.
         changed: What their feeds notify.
+        most: How many may have their turns together.
 
     Returns:
-        Its number; None where there was none, or all have ended.
+        Their numbers, in the order of their turns; none where there was none, or all have ended.
     """
     order = [(last + 1 + step) % len(turns) for step in range(len(turns))]
     with changed:
         now_s = perf_counter()
         ready = [number for number in order if turns[number].feed.ready]
-        for number in ready:
-            if turns[number].due_s <= now_s or turns[number].feed.signalled:
-                return number
+        due = [number for number in ready if turns[number].due_s <= now_s or turns[number].feed.signalled]
+        if due:
+            return due[:most]
         if ready or not all(turn.feed.ended for turn in turns):
             # Whoever has something and is not due must not keep the others waiting: they wake this.
             changed.wait(min([_LOOK_S, *(turns[number].due_s - now_s for number in ready)]))
-    return None
+    return []

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aae_detect.detection import Verdict
-from aae_detect.loop import Stream, Summary
+from aae_detect.loop import Stream
+from aae_detect.summary import Summary
 
 
 def exit_code(summaries: Sequence[Summary]) -> int:

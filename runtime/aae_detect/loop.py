@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 from aae_detect.decision.decider import Decider
@@ -15,15 +15,14 @@ from aae_detect.detection import Verdict
 from aae_detect.detector import Detector
 from aae_detect.drift import Drift, DriftWatch
 from aae_detect.errors import SourceError
-from aae_detect.feed_turns import FeedTurn, next_turn
+from aae_detect.feed_turns import FeedTurn, next_turns
 from aae_detect.frame_checks import FrameChecks
-from aae_detect.frames import FrameSource, Signal
+from aae_detect.frames import Frame, FrameSource, Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.judging import judge
 from aae_detect.news import ModelChange, News
-
-_KEPT_TIMES = 10_000
-"""Times kept for the summary, so that a year of frames takes no more memory than an hour."""
+from aae_detect.side_by_side import SideBySide
+from aae_detect.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -67,39 +66,6 @@ class Stream:
     """Taking is reading and clearing: what comes between the two would be lost."""
 
 
-@dataclass
-class Summary:
-    """What happened to one stream, or to all, for the last words of a run."""
-
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
-    unreadable: int = 0
-    dropped: int = 0
-    """Frames that came while others were judged."""
-    outages: int = 0
-    """Times that the camera was lost."""
-    failure: SourceError | None = None
-    """Why the source ended before its time."""
-    seconds: float = 0.0
-    total_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
-    age_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
-
-    @property
-    def frames(self) -> int:
-        """Frames that were judged or could not be."""
-        return self.verdicts.total()
-
-    @property
-    def exit_code(self) -> int:
-        """The first that holds: 4 the source failed; 3 something was NG; 4 a picture was unreadable; 1 UNKNOWN; 0."""
-        if self.failure is not None:
-            return self.failure.exit_code
-        if self.verdicts[Verdict.NG]:
-            return 3
-        if self.unreadable:
-            return SourceError.exit_code
-        return 1 if self.verdicts[Verdict.UNKNOWN] else 0
-
-
 @dataclass(eq=False)
 class _Running:
     """A stream while the loop runs, and what happened to it."""
@@ -114,17 +80,20 @@ def run_loop(
     stop: threading.Event,
     max_frames: int | None = None,
     alive: Callable[[], None] = lambda: None,
+    at_once: int = 1,
 ) -> list[Summary]:
     """Judge frames until all sources end, an output says so, `stop` is set, or `max_frames` were judged in all.
 
-    Streams take turns, a frame each, so that none starves where there is more to do than time. Sources and outputs are
-    closed in any case.
+    Streams take turns, a frame each, so that none starves where there is more to do than time. Frames of several
+    streams may be judged side by side; everything else, outputs and decisions above all, happens in this thread, one
+    frame after the other. Sources and outputs are closed in any case.
 
     Args:
         streams: What to judge, with whom, and who wants to know.
         stop: Set from a signal handler or another thread; the frame in hand is finished first.
         max_frames: Ends after so many.
         alive: Called with every frame, and several times a second while none comes.
+        at_once: How many frames may be judged side by side, each of another stream.
 
     Returns:
         What happened, stream by stream.
@@ -138,7 +107,8 @@ def run_loop(
             closing.callback(output.close)
         for each in running:
             closing.callback(each.turn.feed.close)
-        _judge_in_turn(running, changed, stop, max_frames, alive)
+        side_by_side = closing.enter_context(SideBySide(min(at_once, len(streams))))
+        _judge_in_turn(running, changed, stop, max_frames, alive, side_by_side)
         ended = [each.turn.feed.ended for each in running]  # asked now, as closing ends them all
         for stream in streams:
             if stream.decider is not None:
@@ -154,6 +124,7 @@ def _judge_in_turn(
     stop: threading.Event,
     max_frames: int | None,
     alive: Callable[[], None],
+    side_by_side: SideBySide,
 ) -> None:
     turns = [each.turn for each in running]
     last, left = -1, max_frames
@@ -162,30 +133,43 @@ def _judge_in_turn(
         for each in running:  # also for cameras that give nothing: the line waits for an answer
             if each.stream.decider is not None:
                 _tell(each.stream, each.stream.decider.tick(time.monotonic()))
-        number = next_turn(turns, last, changed)
-        if number is None:
-            if all(turn.feed.ended for turn in turns):
-                return
-            continue
-        last, stream, turn, summary = number, running[number].stream, turns[number], running[number].summary
-        item = turn.take()
-        if isinstance(item, Signal):
-            summary.outages += item.lost
-            for output in stream.outputs:
-                output.signal(item)
-            _tell_of_camera(stream, item.lost)
-        elif item is not None:
-            _take_successor(stream)
-            judged = judge(item, stream.detector, stream.checks, turn.fps)
-            _count(summary, judged)
+        most = side_by_side.most if left is None else min(side_by_side.most, left)
+        numbers = next_turns(turns, last, changed, most)
+        if not numbers and all(turn.feed.ended for turn in turns):
+            return
+        last = numbers[-1] if numbers else last
+        taken = [(running[number], _next_frame(running[number])) for number in numbers]
+        frames = [(each, frame) for each, frame in taken if frame is not None]
+        found = side_by_side.call([partial(_judge, *pair) for pair in frames])
+        for (each, _), judged in zip(frames, found, strict=True):
+            each.summary.count(judged)
             left = None if left is None else left - 1
-            goes_on = all([output.take(judged) for output in stream.outputs])  # a list: each gets the frame
-            _tell(stream, _news_of(stream, judged))
+            goes_on = all([output.take(judged) for output in each.stream.outputs])  # a list: each gets the frame
+            _tell(each.stream, _news_of(each.stream, judged))
             if not goes_on:
                 return
-        elif turn.failure is not None:
-            summary.failure = turn.failure
-            _tell_of_camera(stream, lost=True)
+
+
+def _next_frame(running: _Running) -> Frame | None:
+    """Take what a stream has; what is no frame is told at once."""
+    stream, turn = running.stream, running.turn
+    item = turn.take()
+    if isinstance(item, Signal):
+        running.summary.outages += item.lost
+        for output in stream.outputs:
+            output.signal(item)
+        _tell_of_camera(stream, item.lost)
+    elif item is not None:
+        _take_successor(stream)
+        return item
+    elif turn.failure is not None:
+        running.summary.failure = turn.failure
+        _tell_of_camera(stream, lost=True)
+    return None
+
+
+def _judge(running: _Running, frame: Frame) -> Judged:
+    return judge(frame, running.stream.detector, running.stream.checks, running.turn.fps)
 
 
 def _tell_of_camera(stream: Stream, lost: bool) -> None:
@@ -228,14 +212,6 @@ def _tell(stream: Stream, news: Sequence[News]) -> None:
     for item in news:
         for output in stream.outputs:
             output.tell(item)
-
-
-def _count(summary: Summary, judged: Judged) -> None:
-    summary.verdicts[judged.verdict] += 1
-    summary.unreadable += judged.image_bgr is None
-    summary.age_ms.append(judged.age_ms)
-    if judged.detection is not None:
-        summary.total_ms.append(judged.detection.latency_ms.total)
 
 
 def _sum_up(running: _Running, seconds: float, ended: bool) -> None:

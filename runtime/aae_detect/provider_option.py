@@ -67,7 +67,8 @@ def threads_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default=0,
         show_default=True,
         metavar="N|auto",
-        help="Threads for the model; 0: one per core; auto: what is fastest here, measured once and remembered.",
+        help="Threads for the model; 0: one per core, which several sources share; auto: what is fastest here for one, "
+        "measured once and remembered.",
     )(command)
 
 

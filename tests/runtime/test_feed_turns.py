@@ -15,7 +15,8 @@ from aae_detect.errors import FrameError
 from aae_detect.feed_turns import FeedTurn
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
-from aae_detect.loop import Stream, Summary, run_loop
+from aae_detect.loop import Stream, run_loop
+from aae_detect.summary import Summary
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 

@@ -15,8 +15,9 @@ from aae_detect.events import signal_event
 from aae_detect.frames import Signal
 from aae_detect.judged import Judged, Output
 from aae_detect.last_words import exit_code, last_words
-from aae_detect.loop import Stream, Summary
+from aae_detect.loop import Stream
 from aae_detect.loop import run_loop as run_streams
+from aae_detect.summary import Summary
 
 GRAY = np.full((64, 64, 3), 127, np.uint8)
 WHITE = np.full((64, 64, 3), 255, np.uint8)

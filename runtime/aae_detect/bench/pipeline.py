@@ -90,7 +90,12 @@ class Painter(Output):
 
 
 def measure_pipeline(
-    detector: Detector, sources: Sequence[SourceSettings], seconds: float, warmup_s: float = 2.0, overlay: bool = True
+    detector: Detector,
+    sources: Sequence[SourceSettings],
+    seconds: float,
+    warmup_s: float = 2.0,
+    overlay: bool = True,
+    at_once: int = 1,
 ) -> dict[str, Any]:
     """Run the loop over sources for a while.
 
@@ -100,6 +105,7 @@ def measure_pipeline(
         seconds: How long, after the warm-up.
         warmup_s: Not measured.
         overlay: Whether overlays are drawn, each source's in a thread of its own.
+        at_once: How many frames are judged side by side.
 
     Returns:
         `sources`, a row each; `memory_mib` with `own`, and `all` with capture processes, shared pages counted once;
@@ -132,7 +138,7 @@ def measure_pipeline(
     start, cpu = time.monotonic(), time.process_time()
     timer.start()
     try:
-        run_loop(streams, stop)
+        run_loop(streams, stop, at_once=at_once)
     finally:
         timer.cancel()
     if not stop.is_set():  # the sources have ended by themselves

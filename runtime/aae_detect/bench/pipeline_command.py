@@ -54,15 +54,19 @@ def pipeline(
     from aae_detect.bench.report import describe_run, pipeline_table
     from aae_detect.detector import Detector
     from aae_detect.model_file import read_model
+    from aae_detect.side_by_side import share_cores
 
     check_json_target(json_target)
     described = describe_run(read_model(model), ctx.meta[COMMAND])
+    wanted = name_sources(sources, count)
+    threads, at_once = share_cores(len(wanted), threads)
     detector = Detector.load(model, provider, threads, provider_options=provider_options)
     warn(detector.warnings)
     result: dict[str, Any] = {
-        **measure_pipeline(detector, name_sources(sources, count), seconds, overlay=overlay),
+        **measure_pipeline(detector, wanted, seconds, overlay=overlay, at_once=at_once),
         "provider": detector.provider,
         "threads": detector.threads,
+        "frames_at_once": at_once,
         **described,
     }
     hand_over(result, json_target, pipeline_table(result))
