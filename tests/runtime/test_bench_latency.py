@@ -100,6 +100,8 @@ def test_a_baseline_counts_on_its_own_machine_only(tmp_path: Path):
         compare_with_baseline([before], baseline | {"fingerprint": "another"})
     with pytest.raises(ConfigError, match="no row for"):
         compare_with_baseline([before], baseline | {"rows": [before.row() | {"threads": 7}]})
+    with pytest.raises(ConfigError, match=r"2 rows for .*: models in files of one name"):
+        compare_with_baseline([before], baseline | {"rows": [before.row(), before.row()]})
     path = tmp_path / "baseline.json"
     for text in ("", "{}", '{"rows": [{}]}'):
         path.write_text(text)

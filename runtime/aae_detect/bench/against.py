@@ -59,7 +59,7 @@ def compare_with_baseline(measured: Sequence[Measured], baseline: dict[str, Any]
     """Compare each setting with the same one of an earlier result.
 
     Raises:
-        ConfigError: that result is of another machine or other packages, or lacks a setting.
+        ConfigError: that result is of another machine or other packages, or has none or several of a setting.
     """
     if baseline.get("fingerprint") != fingerprint():
         raise ConfigError(
@@ -67,13 +67,20 @@ def compare_with_baseline(measured: Sequence[Measured], baseline: dict[str, Any]
             f"({fingerprint()}); measure it again here, or give the other model itself"
         )
     several = len({row["model"] for row in baseline["rows"]}) > 1
-    rows = {_name(row, several): row for row in baseline["rows"]}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in baseline["rows"]:
+        rows.setdefault(_name(row, several), []).append(row)
     comparisons = []
     for found in measured:
         row = found.row()
         if (name := _name(row, several)) not in rows:
             raise ConfigError(f"--against: the baseline has no row for {name}; it has {'; '.join(rows)}")
-        ratio = row[f"{STAGE}_ms"]["p50"] / rows[name][f"{STAGE}_ms"]["p50"]
+        if len(rows[name]) > 1:
+            raise ConfigError(
+                f"--against: the baseline has {len(rows[name])} rows for {name}: models in files of one name; measure it "
+                "again with files that are named otherwise"
+            )
+        ratio = row[f"{STAGE}_ms"]["p50"] / rows[name][0][f"{STAGE}_ms"]["p50"]
         comparisons.append(Comparison(name, ratio, ratio, ratio))
     return comparisons
 
