@@ -31,7 +31,10 @@ def main(work: Path, steps: int) -> None:
     """Train in the folder WORK, which may be deleted afterwards, and put the detector into the package."""
     pictures, run = work / "pictures", work / "run"
     if not pictures.is_dir():
-        save_pictures(pictures, PICTURES, SEED)
+        drawing = work / "drawing"  # named when it is whole: what was broken off is drawn anew
+        shutil.rmtree(drawing, ignore_errors=True)
+        save_pictures(drawing, PICTURES, SEED)
+        drawing.rename(pictures)
     train = [
         sys.executable,
         "-m",

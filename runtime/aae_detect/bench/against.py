@@ -77,8 +77,8 @@ def compare_with_baseline(measured: Sequence[Measured], baseline: dict[str, Any]
             raise ConfigError(f"--against: the baseline has no row for {name}; it has {'; '.join(rows)}")
         if len(rows[name]) > 1:
             raise ConfigError(
-                f"--against: the baseline has {len(rows[name])} rows for {name}: models in files of one name; measure it "
-                "again with files that are named otherwise"
+                f"--against: the baseline has {len(rows[name])} rows for {name}: models in files of one name; measure "
+                "it again with files that are named otherwise"
             )
         ratio = row[f"{STAGE}_ms"]["p50"] / rows[name][0][f"{STAGE}_ms"]["p50"]
         comparisons.append(Comparison(name, ratio, ratio, ratio))
