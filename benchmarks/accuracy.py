@@ -13,7 +13,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae_detect.bench.dataset import list_labelled_sets
+from commands import call
 
 _FORETOLD = ("image_auroc", "pixel_ap", "aupro_30")
 _MEAN_KEYS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30", "aupro_05")
@@ -60,12 +60,12 @@ def main(data: Path, set_names: str | None, seeds: int, minutes: float, work: Pa
 def _measure(data: Path, seed: int, minutes: float, run: Path) -> dict[str, Any]:
     """Train, export and measure one run; one that was interrupted goes on."""
     resume = ["--resume"] if (run / "config.json").is_file() else []
-    _call("aae_train.cli", data, "--out", run, "--minutes", minutes, "--seed", seed, *resume)
-    _call("aae_export.cli", run)
+    call("aae_train.cli", data, "--out", run, "--minutes", minutes, "--seed", seed, *resume)
+    call("aae_export.cli", run)
     detector = run / "export" / "detector.onnx"
     measured = ("--json", run / "accuracy.json", "--threads", 2)
-    _call("aae_detect.bench.cli", "accuracy", detector, data, "--robustness", *measured)
-    _call("aae_detect.bench.cli", "latency", detector, "--json", run / "latency.json", "--threads", 2)
+    call("aae_detect.bench.cli", "accuracy", detector, data, "--robustness", *measured)
+    call("aae_detect.bench.cli", "latency", detector, "--json", run / "latency.json", "--threads", 2)
     accuracy: dict[str, Any] = json.loads((run / "accuracy.json").read_text())
     latency: dict[str, Any] = json.loads((run / "latency.json").read_text())["rows"][0]
     metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
@@ -93,10 +93,6 @@ def _count_gflop(run: Path) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         trained.detector(torch.zeros(1, *trained.config.input_hw, 3, dtype=torch.uint8))
     return counter.get_total_flops() / 1e9
-
-
-def _call(module: str, *arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", module, *map(str, arguments)], check=True)
 
 
 def _commit() -> str:

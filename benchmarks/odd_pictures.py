@@ -14,8 +14,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +31,7 @@ from aae_detect.preprocess import prepare
 from aae_detect.whole_file import write_whole
 from aae_train.config import TrainConfig
 from aae_train.odd import rank_odd_ones
+from commands import call
 
 SHARE = 0.05
 """Of the good pictures, planted."""
@@ -124,10 +123,10 @@ def _train(root: Path, work: Path, minutes: float) -> dict[str, Any]:
             if picture.mask_path is not None:
                 _link(picture.mask_path, data / "ground_truth" / picture.kind / picture.mask_path.name)
         resume = ("--resume",) if (run / "config.json").is_file() else ()
-        _call("aae_train.cli", data, "--out", run, "--minutes", minutes, *resume)
-        _call("aae_export.cli", run)
+        call("aae_train.cli", data, "--out", run, "--minutes", minutes, *resume)
+        call("aae_export.cli", run)
         answer = run / "accuracy.json"
-        _call("aae_detect.bench.cli", "accuracy", run / "export" / "detector.onnx", data, "--json", answer)
+        call("aae_detect.bench.cli", "accuracy", run / "export" / "detector.onnx", data, "--json", answer)
         measured = json.loads(answer.read_text())
         figures |= {f"image_auroc_{key}": measured["image_auroc"], f"pixel_ap_{key}": measured["pixel_ap"]}
     return figures
@@ -136,10 +135,6 @@ def _train(root: Path, work: Path, minutes: float) -> dict[str, Any]:
 def _link(path: Path, link: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(path.resolve())
-
-
-def _call(module: str, *arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", module, *map(str, arguments)], check=True)
 
 
 if __name__ == "__main__":
