@@ -189,7 +189,8 @@ def main(
             camera = None if _given("camera") is ParameterSource.ENVIRONMENT else camera
             sources = () if _given("sources") is ParameterSource.ENVIRONMENT else sources
             config = None if _given("config") is ParameterSource.ENVIRONMENT else config
-            only = None if _given("only") is ParameterSource.ENVIRONMENT else only
+            if config is None:
+                only = None if _given("only") is ParameterSource.ENVIRONMENT else only
         if demo:
             model = None if _given("model") is ParameterSource.ENVIRONMENT else model
             for name in (name for name in of_source if _given(name) is ParameterSource.ENVIRONMENT):

@@ -202,7 +202,7 @@ class Detector:
         cells = self._cells.get(placement)
         if cells is None:
             assert self.mask is not None
-            if len(self._cells) == _MOST_PLACEMENTS:
+            if len(self._cells) >= _MOST_PLACEMENTS:
                 self._cells.clear()
             cells = self._cells[placement] = self.mask.cells(placement, self.spec.map_hw)
         if not cells.any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import perf_counter
 
 from aae_detect.errors import SourceError
@@ -69,7 +69,14 @@ class FeedTurn:
         return (len(self._recent) - 1) / span if span > 0 else None
 
 
-def next_turns(turns: Sequence[FeedTurn], last: int, changed: threading.Condition, most: int = 1) -> list[int]:
+def next_turns(
+    turns: Sequence[FeedTurn],
+    last: int,
+    changed: threading.Condition,
+    most: int = 1,
+    busy: Collection[int] = (),
+    woken: Callable[[], bool] = lambda: False,
+) -> list[int]:
     """Choose feeds that have something, are due and had their turns longest ago, or wait a moment for one.
 
     Args:
@@ -77,6 +84,8 @@ def next_turns(turns: Sequence[FeedTurn], last: int, changed: threading.Conditio
         last: Whose turn it was last; -1 at the start.
         changed: What their feeds notify.
         most: How many may have their turns together.
+        busy: Those that have their turns still.
+        woken: Whether there is something else to do, which `changed` is notified of, too; asked with it held.
 
     Returns:
         Their numbers, in the order of their turns; none where there was none, or all have ended.
@@ -84,11 +93,12 @@ def next_turns(turns: Sequence[FeedTurn], last: int, changed: threading.Conditio
     order = [(last + 1 + step) % len(turns) for step in range(len(turns))]
     with changed:
         now_s = perf_counter()
-        ready = [number for number in order if turns[number].feed.ready]
+        ready = [number for number in order if number not in busy and turns[number].feed.ready]
         due = [number for number in ready if turns[number].due_s <= now_s or turns[number].feed.signalled]
-        if due:
+        if due and most > 0:
             return due[:most]
-        if ready or not all(turn.feed.ended for turn in turns):
+        if not woken() and (ready or busy or not all(turn.feed.ended for turn in turns)):
             # Whoever has something and is not due must not keep the others waiting: they wake this.
-            changed.wait(min([_LOOK_S, *(turns[number].due_s - now_s for number in ready)]))
+            waits = [turns[number].due_s - now_s for number in ready if number not in due]
+            changed.wait(min([_LOOK_S, *waits]))
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,9 @@ from aae_detect.judging import judge
 from aae_detect.news import ModelChange, News
 from aae_detect.side_by_side import SideBySide
 from aae_detect.summary import Summary
+
+_STUCK_S = 10.0
+"""Whoever watches this process is not told that it lives while a frame takes longer than this."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def run_loop(
             closing.callback(output.close)
         for each in running:
             closing.callback(each.turn.feed.close)
-        side_by_side = closing.enter_context(SideBySide(min(at_once, len(streams))))
+        side_by_side = closing.enter_context(SideBySide[Judged](min(at_once, len(streams)), changed))
         _judge_in_turn(running, changed, stop, max_frames, alive, side_by_side)
         ended = [each.turn.feed.ended for each in running]  # asked now, as closing ends them all
         for stream in streams:
@@ -124,30 +128,44 @@ def _judge_in_turn(
     stop: threading.Event,
     max_frames: int | None,
     alive: Callable[[], None],
-    side_by_side: SideBySide,
+    side_by_side: SideBySide[Judged],
 ) -> None:
     turns = [each.turn for each in running]
-    last, left = -1, max_frames
-    while not stop.is_set() and left != 0:
-        alive()
-        for each in running:  # also for cameras that give nothing: the line waits for an answer
-            if each.stream.decider is not None:
+    last, left, goes_on = -1, max_frames, True
+    while goes_on and not stop.is_set() and left != 0:
+        if side_by_side.oldest_s < _STUCK_S:
+            alive()
+        for number, each in enumerate(running):  # also for cameras that give nothing: the line waits for an answer
+            if each.stream.decider is not None and number not in side_by_side.busy:
                 _tell(each.stream, each.stream.decider.tick(time.monotonic()))
-        most = side_by_side.most if left is None else min(side_by_side.most, left)
-        numbers = next_turns(turns, last, changed, most)
-        if not numbers and all(turn.feed.ended for turn in turns):
+        room = side_by_side.room if left is None else min(side_by_side.room, left)
+        numbers = next_turns(turns, last, changed, room, side_by_side.busy, lambda: side_by_side.some_done)
+        for number in numbers:
+            last, each = number, running[number]
+            if (frame := _next_frame(each)) is not None:
+                side_by_side.begin(number, partial(_judge, each, frame))
+                left = None if left is None else left - 1
+        goes_on = _tell_judged(running, side_by_side.take_done())
+        if not numbers and not side_by_side.busy and all(turn.feed.ended for turn in turns):
             return
-        last = numbers[-1] if numbers else last
-        taken = [(running[number], _next_frame(running[number])) for number in numbers]
-        frames = [(each, frame) for each, frame in taken if frame is not None]
-        found = side_by_side.call([partial(_judge, *pair) for pair in frames])
-        for (each, _), judged in zip(frames, found, strict=True):
-            each.summary.count(judged)
-            left = None if left is None else left - 1
-            goes_on = all([output.take(judged) for output in each.stream.outputs])  # a list: each gets the frame
-            _tell(each.stream, _news_of(each.stream, judged))
-            if not goes_on:
-                return
+    while side_by_side.busy:  # what is in hand is finished
+        side_by_side.wait()
+        _tell_judged(running, side_by_side.take_done())
+
+
+def _tell_judged(running: Sequence[_Running], done: Sequence[tuple[int, Future[Judged]]]) -> bool:
+    """Tell what was judged; returns whether all who were told want more. One that broke holds back no other."""
+    goes_on = True
+    for each, called in ((running[number], called) for number, called in done):
+        if called.exception() is not None:
+            continue
+        judged = called.result()
+        each.summary.count(judged)
+        goes_on &= all([output.take(judged) for output in each.stream.outputs])  # a list: each gets the frame
+        _tell(each.stream, _news_of(each.stream, judged))
+    for _, called in done:
+        called.result()  # raises what a detector raised
+    return goes_on
 
 
 def _next_frame(running: _Running) -> Frame | None:

@@ -25,6 +25,15 @@ def available_providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
+def runs_on_processor(provider: str) -> bool:
+    """Say whether a provider, as `open_session` takes it, is the CPU: there a session may be asked side by side.
+
+    On a GPU inferences share one device anyway, and some ways to run there must not be asked by two threads at once
+    (CUDA graphs).
+    """
+    return CUDA not in available_providers() if provider == AUTO else find_provider(provider) == CPU
+
+
 def find_provider(name: str) -> str:
     """Return ONNX Runtime's name of a provider: `cuda` and `CUDAExecutionProvider` are the same, in any case.
 

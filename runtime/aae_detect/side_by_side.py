@@ -1,4 +1,4 @@
-"""Frames of several cameras are judged side by side: how many at once, and with how many threads each.
+"""Frames of several cameras are judged side by side: how many at once, and with how many threads.
 
 What a frame costs is computed by OpenCV and ONNX Runtime, outside of Python's lock. One inference on all cores wastes
 much of them: after each layer the threads wait for the slowest, and a picture is prepared by one thread alone. Where
@@ -7,10 +7,13 @@ several cameras wait, a core for each frame judges more of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from aae_detect.bench.machine import count_usable_cores
 
@@ -18,48 +21,96 @@ _T = TypeVar("_T")
 
 
 def share_cores(
-    sources: int, threads: int | Literal["auto"], cores: int | None = None
+    sources: int, models: int, threads: int | Literal["auto"], cores: int | None = None
 ) -> tuple[int | Literal["auto"], int]:
-    """Say how many threads an inference takes, and how many frames are judged at once.
+    """Say how many threads the pool of a model has, and how many frames are judged at once, on a processor.
+
+    A model's pool serves all that ask it, beside the threads that ask: together they are as many as there are cores,
+    and a frame that comes alone still has most of them.
 
     Args:
         sources: How many there are.
-        threads: What was asked for: 0 and `auto` leave it to the program.
+        models: How many different models judge them.
+        threads: What was asked for; 0 and `auto` leave it to the program, a number means one frame at a time.
         cores: What there is; None: count them.
 
     Returns:
         Threads, as `Detector.load` takes them; and frames at once, from 1.
     """
-    if sources < 2:
+    if sources < 2 or threads not in (0, "auto"):
         return threads, 1
     there = count_usable_cores() if cores is None else cores
-    if threads in (0, "auto"):
-        at_once = min(sources, there)
-        return there // at_once, at_once
-    return threads, max(1, min(sources, there // int(threads)))
+    at_once = min(sources, there)
+    return (there - at_once) // max(1, models) + 1, at_once
 
 
-class SideBySide:
-    """Calls functions side by side; closed by `with`."""
+class SideBySide(Generic[_T]):
+    """Calls functions, at most so many at once and one for each number; left by `with` when the last one is done."""
 
-    def __init__(self, most: int) -> None:
-        """Take how many are called at once: one of them in the thread that asks."""
-        self.most = max(1, most)
-        self._others = ThreadPoolExecutor(self.most - 1, "judge") if self.most > 1 else None
+    def __init__(self, most: int, changed: threading.Condition) -> None:
+        """Take how many may be called at once.
 
-    def __enter__(self) -> SideBySide:
+        Args:
+            most: One alone is called by the thread that asks.
+            changed: Is notified when one is done.
+        """
+        self._most, self._changed = max(1, most), changed
+        self._pool = ThreadPoolExecutor(self._most, "judge") if self._most > 1 else None
+        self._done: list[tuple[int, Future[_T]]] = []
+        self.busy: dict[int, float] = {}
+        """Those that were begun and not yet taken: number, and when, on the clock of `time.monotonic`."""
+
+    def __enter__(self) -> SideBySide[_T]:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._others is not None:
-            self._others.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
-    def call(self, functions: Sequence[Callable[[], _T]]) -> list[_T]:
-        """Call at most `most` functions, and return what they return, in their order; what one raises is raised."""
-        if self._others is None or len(functions) < 2:
-            return [function() for function in functions]
-        others = [self._others.submit(function) for function in functions[:-1]]
-        own = functions[-1]()
-        return [*(other.result() for other in others), own]
+    @property
+    def room(self) -> int:
+        """How many more may begin."""
+        return self._most - len(self.busy)
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the oldest of those that are busy takes by now; 0 where there is none."""
+        return time.monotonic() - min(self.busy.values()) if self.busy else 0.0
+
+    @property
+    def some_done(self) -> bool:
+        """Whether `take_done` has something; to be asked with `changed` held."""
+        return bool(self._done)
+
+    def begin(self, number: int, function: Callable[[], _T]) -> None:
+        """Begin with one; there is room, and none of this number is busy."""
+        self.busy[number] = time.monotonic()
+        if self._pool is not None:
+            self._pool.submit(function).add_done_callback(partial(self._put, number))
+            return
+        called: Future[_T] = Future()
+        try:
+            called.set_result(function())
+        except Exception as error:  # told when it is taken, as in the other way
+            called.set_exception(error)
+        self._put(number, called)
+
+    def take_done(self) -> list[tuple[int, Future[_T]]]:
+        """Take those that are done, in the order in which they were; none waits."""
+        with self._changed:
+            done, self._done = self._done, []
+        for number, _ in done:
+            del self.busy[number]
+        return done
+
+    def wait(self) -> None:
+        """Wait until one is done; one is busy."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._done))
+
+    def _put(self, number: int, called: Future[_T]) -> None:
+        with self._changed:
+            self._done.append((number, called))
+            self._changed.notify_all()

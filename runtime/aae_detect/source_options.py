@@ -62,7 +62,7 @@ _VIEW_OPTIONS = (
     click.option(
         "--bits",
         type=click.Choice(["10", "12", "16"]),
-        help="Depth that 16-bit frames carry.  [default: the model's, or 16]",
+        help="Depth of 16-bit frames, which a camera is then asked for.  [default: of files, the model's, or 16]",
     ),
     click.option("--rotate", type=click.Choice(["90", "180", "270"]), help="Turn the picture clockwise, degrees."),
     click.option("--flip", type=click.Choice(["horizontal", "vertical", "both"]), help="Mirror the picture."),

@@ -47,7 +47,7 @@ def open_source(
         raise SourceError("the source is empty; expected a camera index, a file, a folder, a stream, or demo:")
     if text.startswith("demo:"):
         return _open_demo(text, fps)
-    if _is_camera(text):
+    if is_local_camera(text):
         return CameraSource(int(text) if text.isdigit() else text, camera, shown)
     scheme, separator, _ = text.partition("://")
     if separator and _SCHEME.fullmatch(scheme):
@@ -69,10 +69,11 @@ def is_live(text: str) -> bool:
     """Whether time passes outside a source that `open_source` would open: a camera or a stream, and no file."""
     if text.startswith("demo:"):
         return "1" in parse_qs(text.partition("?")[2]).get("live", [])
-    return _is_camera(text) or ("://" in text and not text.startswith("file:") and not _is_remote_file(text))
+    return is_local_camera(text) or ("://" in text and not text.startswith("file:") and not _is_remote_file(text))
 
 
-def _is_camera(text: str) -> bool:
+def is_local_camera(text: str) -> bool:
+    """Whether it is a camera at this machine, or a pipeline of GStreamer."""
     number = text.isascii() and text.isdigit()
     return number or text.startswith((GSTREAMER, FAKE)) or re.fullmatch(r"/dev/(video\d+|v4l/.+)", text) is not None
 

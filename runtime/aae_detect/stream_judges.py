@@ -17,6 +17,8 @@ from aae_detect.frame_checks import FrameChecks
 from aae_detect.frame_mask import read_mask
 from aae_detect.signature import OwnerKey
 from aae_detect.site_file import read_site_entry
+from aae_detect.sources import is_local_camera
+from aae_detect.spec import BITS
 from aae_detect.stream_settings import StreamSettings
 
 if TYPE_CHECKING:
@@ -85,7 +87,13 @@ class Models:
             for warning in detector.warnings:
                 self._say(f"warning: {warning}")
             self._loaded[path, bits] = detector
-        return self._loaded[path, bits]
+        detector = self._loaded[path, bits]
+        if bits is None and detector.spec.bits < max(BITS) and is_local_camera(stream.source.source):
+            self._say(
+                f"warning: {stream.source.shown_name} is asked for pictures of 8 bits, and the model has learned from "
+                f"some of {detector.spec.bits}; give --bits {detector.spec.bits}"
+            )
+        return detector
 
 
 def load_judges(streams: Sequence[StreamSettings], make_models: Callable[[], Models]) -> list[Judges]:

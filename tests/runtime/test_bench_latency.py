@@ -1,5 +1,6 @@
 """`aae-bench latency`: what a row holds, and that its parts add up."""
 
+import os
 import subprocess
 import sys
 from itertools import count
@@ -11,7 +12,7 @@ import pytest
 from aae_detect.bench.against import compare_in_turns, compare_with_baseline, read_baseline
 from aae_detect.bench.histogram import draw_histograms
 from aae_detect.bench.latency import STAGES, Measured, Setting, _warm_up, list_settings, measure_latency, turn_count
-from aae_detect.bench.machine import describe_machine, fingerprint, list_versions
+from aae_detect.bench.machine import _cpu_quota, count_usable_cores, describe_machine, fingerprint, list_versions
 from aae_detect.errors import ConfigError, ModelError
 from aae_detect.session import CPU, CUDA, available_providers
 
@@ -145,3 +146,23 @@ def test_peak_memory_keeps_what_was_held_and_none_of_the_parents():
     before, after = (float(value) for value in done.stdout.split())
     assert 1 < before < len(held_by_parent) / 2**20
     assert 90 < after - before < 110
+
+
+@pytest.mark.parametrize(
+    ("own", "limit", "cores"),
+    [
+        ("0::/box/detect.service\n", "250000 100000\n", 2.5),
+        ("12:cpu:/other\n0::/box/detect.service\n", "50000 100000", 0.5),
+        ("0::/box/detect.service\n", "max 100000", None),
+        ("0::/box/detect.service\n", "nonsense", None),
+        ("0::/\n", "250000 100000", None),
+        ("", "250000 100000", None),
+    ],
+)
+def test_a_container_has_the_time_of_so_many_cores(tmp_path: Path, own: str, limit: str, cores: float | None):
+    group = tmp_path / "groups" / "box" / "detect.service"
+    group.mkdir(parents=True)
+    (group / "cpu.max").write_text(limit)
+    (tmp_path / "own").write_text(own)
+    assert _cpu_quota(tmp_path / "groups", tmp_path / "own") == cores
+    assert 1 <= count_usable_cores() <= (os.cpu_count() or 1)

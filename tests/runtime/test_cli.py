@@ -160,6 +160,8 @@ def test_the_environment_sets_options_and_options_win_over_it(parts: Path, tiny_
     configured = {**environment, "AAE_DETECT_SOURCE": "", "AAE_DETECT_CONFIG": str(config)}
     assert run(env=configured).returncode == 0
     configured["AAE_DETECT_ONLY"] = "line 7"
+    of_file = run("--config", config, env=configured)
+    assert of_file.returncode == 2 and "--only line 7: " in of_file.stderr, "for whichever file it is"
     named = run("--source", parts / "2.png", "--threshold", -1, env=configured)
     assert named.returncode == 3 and "2.png" in named.stderr
     of_the_line = {"ROTATE": "90", "SIZE": "8x8", "PRODUCT": "lid", **dict.fromkeys(("SITE", "MASK", "DECIDE"), "none")}

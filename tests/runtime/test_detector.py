@@ -13,6 +13,8 @@ from aae_detect.judging import judge
 from aae_detect.model_file import read_model
 from aae_detect.session import CUDA, available_providers, open_session
 from aae_detect.spec import METADATA_KEY
+from aae_detect.stream_judges import Models
+from aae_detect.stream_settings import read_stream
 
 GRAY = np.full((64, 64, 3), 127, np.uint8)
 
@@ -120,6 +122,16 @@ def test_the_depth_of_the_pictures_that_it_learned_from_goes_without_saying(tiny
     assert Detector.load(tmp_path / "12.onnx", bits=16)(frame).verdict is Verdict.NG, "what is typed holds"
     judged = judge(Frame(frame, 0, datetime.now(UTC), "camera"), deep, None, None)
     assert judged.image_bgr is not None and (judged.image_bgr == 127).all(), "shown as it is judged"
+    said: list[str] = []
+    models = Models("cpu", 1, {}, None, said.append)
+    for source in ("0", "/dev/video2", "rtsp://host/1", "pictures"):
+        models.of(read_stream({"source": source, "model": str(tmp_path / "12.onnx")}))
+    models.of(read_stream({"source": "1", "bits": 12, "model": str(tmp_path / "12.onnx")}))
+    models.of(read_stream({"source": "1", "model": str(tiny_model)}))
+    assert [line.partition(" is asked for pictures of 8 bits")[0] for line in said] == [
+        "warning: camera 0",
+        "warning: /dev/video2",
+    ]
 
 
 def test_one_detector_serves_several_threads(detector: Detector) -> None:

@@ -293,7 +293,7 @@ def _judge_depth(pictures: Sequence[PictureInfo], bits: int | None) -> list[str]
     return [
         f"{len(deep)} of {len(pictures)} pictures are 16-bit files and none of them exceeds {largest} of 65535, as a "
         f"camera of {carried} bits writes them: they are seen at {largest / 65535:.0%} of the brightness at most; if "
-        f"that is so, start again with --bits {carried}, and give it to aae-detect as well"
+        f"that is so, start again with --bits {carried}, and ask the camera for it by aae-detect --bits {carried}"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import resource
@@ -32,8 +33,16 @@ def describe_machine() -> dict[str, Any]:
 
 
 def count_usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, or the time of how many, as a container or a service may limit it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, math.ceil(_cpu_quota() or cores)))
+
+
+def _cpu_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """Return how many cores' time Linux gives to this process's control group (version 2); None: no limit is told."""
+    place = next((line[3:] for line in (_read(str(own)) or "").splitlines() if line.startswith("0::")), "/")
+    limit = (_read(str(groups / place.lstrip("/") / "cpu.max")) or "max").split()
+    return int(limit[0]) / int(limit[1]) if len(limit) == 2 and all(part.isdigit() for part in limit) else None
 
 
 def list_versions() -> dict[str, str]:
