@@ -93,29 +93,21 @@ def resize(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uin
     """Resize without aliasing: area averages where an axis shrinks, linear interpolation where it grows.
 
     OpenCV's INTER_AREA silently turns into plain bilinear sampling for both axes when one of them grows; so a mixed
-    resize is done in two steps, the shrinking axis first. Large frames are halved as long as that can be done: means of
-    two pixels are what processors are quick at, and what is left for the general case is a small picture.
+    resize is done in two steps, the shrinking axis first. Large frames are halved as long as both axes can be: means of
+    2x2 pixels take OpenCV a twentieth of the time of anything else, and what is left for the general case is a small
+    picture. Halving one axis alone takes as long as the general case.
     """
     target_h, target_w = size_hw
     if image.shape[:2] == (target_h, target_w):
         return np.ascontiguousarray(image)
-    while halves := _halves(image.shape[:2], size_hw):
-        image = _shrink(image, halves)
+    while all(side % 2 == 0 and side >= 2 * target for side, target in zip(image.shape, size_hw, strict=False)):
+        image = _shrink(image, (image.shape[0] // 2, image.shape[1] // 2))
     shrunk_hw = min(image.shape[0], target_h), min(image.shape[1], target_w)
     if shrunk_hw != image.shape[:2]:
         image = _shrink(image, shrunk_hw)
     if shrunk_hw != size_hw:
         image = cv2.resize(image, (target_w, target_h), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     return image
-
-
-def _halves(size_hw: tuple[int, ...], target_hw: tuple[int, int]) -> tuple[int, int] | None:
-    """Halve each axis that is even and at least twice too long; None where neither is."""
-    height, width = (
-        side // 2 if side % 2 == 0 and side >= 2 * target else side
-        for side, target in zip(size_hw, target_hw, strict=True)
-    )
-    return (height, width) if (height, width) != size_hw else None
 
 
 def _shrink(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
