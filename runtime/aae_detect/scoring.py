@@ -14,22 +14,23 @@ from aae_detect.geometry import Placement
 SILENT = np.float32(-1000.0)
 """Of map cells where nobody looks: far below anything that a model says, and still a number."""
 
+_MARGIN_CELLS = 2
+"""So far around what lies above the threshold the map is enlarged: farther off, no interpolation reaches above it."""
+
 MOST_REGIONS = 200
 """Regions of a frame that are described: nobody reads more, and a frame full of specks must not hold up the next."""
 
 
-def score_map(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None = None) -> float:
+def score_map(anomaly_map: NDArray[np.float32]) -> float:
     """Score a picture: the highest value of its map.
 
     Args:
-        anomaly_map: (h, w) float32.
-        mask: (h, w), True where the map counts; None means everywhere, which is what the graph itself computes.
+        anomaly_map: (h, w) float32; `SILENT` where nobody looks.
 
     Returns:
-        The score, raw; -inf where the mask leaves nothing.
+        The score, raw.
     """
-    values = anomaly_map if mask is None else anomaly_map[mask]
-    return float(values.max()) if values.size else -math.inf
+    return float(anomaly_map.max())
 
 
 def judge(score: float, threshold: float) -> Verdict:
@@ -39,60 +40,68 @@ def judge(score: float, threshold: float) -> Verdict:
     return Verdict.NG if score > threshold else Verdict.OK
 
 
-def find_regions(
-    anomaly_map: NDArray[np.float32], threshold: float, placement: Placement, mask: NDArray[np.bool_] | None = None
-) -> tuple[Region, ...]:
+def find_regions(anomaly_map: NDArray[np.float32], threshold: float, placement: Placement) -> tuple[Region, ...]:
     """As `find_most_regions`, without the number of the others."""
-    return find_most_regions(anomaly_map, threshold, placement, mask)[0]
+    return find_most_regions(anomaly_map, threshold, placement)[0]
 
 
 def find_most_regions(
-    anomaly_map: NDArray[np.float32], threshold: float, placement: Placement, mask: NDArray[np.bool_] | None = None
+    anomaly_map: NDArray[np.float32], threshold: float, placement: Placement
 ) -> tuple[tuple[Region, ...], int]:
     """Find the connected places above the threshold.
 
-    The map is enlarged to the model's input size, not to the frame's: a 4K frame costs no more than a small one.
+    The map is enlarged to the model's input size, not to the frame's: a 4K frame costs no more than a small one; and of
+    the map only the part that holds all that lies above the threshold.
 
     Args:
-        anomaly_map: (h, w) float32.
+        anomaly_map: (h, w) float32; `SILENT` where nobody looks.
         threshold: The verdict's own threshold; an NG map has at least one region.
         placement: Where the frame lies in the model's input.
-        mask: (h, w), True where the map counts.
 
     Returns:
         Regions in frame pixels, clipped to the frame, highest peak first; and how many more there are. Of more than
         `MOST_REGIONS` those with the highest peaks are returned, and always the largest: whoever asks whether any has
         some area gets the answer that all of them would give.
     """
-    values = anomaly_map if mask is None else np.where(mask, anomaly_map, np.float32(-np.inf))
-    cells_above = values > threshold
+    cells_above = anomaly_map > threshold
     if not cells_above.any():
         return (), 0
     input_h, input_w = placement.input_hw
-    above = cv2.resize(anomaly_map, (input_w, input_h), interpolation=cv2.INTER_LINEAR) > threshold
-    if mask is not None:
-        above &= cv2.resize(mask.astype(np.uint8), (input_w, input_h), interpolation=cv2.INTER_NEAREST) > 0
-    # Interpolation rounds peaks off. A cell above the threshold must show, however narrow it is: add its middle half.
     cell_h, cell_w = input_h // anomaly_map.shape[0], input_w // anomaly_map.shape[1]
+    part = _around(cells_above)
+    values, cells_above = anomaly_map[part], cells_above[part]
+    size_wh = cell_w * cells_above.shape[1], cell_h * cells_above.shape[0]
+    above = cv2.resize(values, size_wh, interpolation=cv2.INTER_LINEAR) > threshold
+    # Interpolation rounds peaks off. A cell above the threshold must show, however narrow it is: add its middle half.
     middle = np.zeros((cell_h, cell_w), np.bool_)
     middle[cell_h // 4 : cell_h // 2 + 1, cell_w // 4 : cell_w // 2 + 1] = True
     above |= np.kron(cells_above, middle)
     binary = above.astype(np.uint8)
-    count, found_labels, boxes, _ = cv2.connectedComponentsWithStats(binary, connectivity=8, ltype=cv2.CV_32S)
+    count, found_labels, found_boxes, _ = cv2.connectedComponentsWithStats(binary, connectivity=8, ltype=cv2.CV_32S)
     labels = found_labels.astype(np.int32, copy=False)
     cell_labels = labels[cell_h // 2 :: cell_h, cell_w // 2 :: cell_w]
+    corner_xy = part[1].start * cell_w, part[0].start * cell_h
+    boxes = found_boxes.astype(np.int32)
+    boxes[:, :2] += corner_xy
     found, more = list(range(1, count)), 0
     if len(found) > MOST_REGIONS:
-        found, more = _foremost(cell_labels, values, boxes.astype(np.int32), threshold, placement)
+        found, more = _foremost(cell_labels, values, boxes, threshold, placement)
     regions = []
     for label in found:
         inside = values[cell_labels == label]
         # A part of the enlarged map that covers no cell's centre hangs on the flank of a peak that lies elsewhere.
         peak = float(inside.max()) if inside.size else float(threshold)
-        region = _to_frame(labels, label, boxes[label].astype(np.int32), peak, placement)
+        region = _to_frame(labels, label, boxes[label], corner_xy, peak, placement)
         if region is not None:
             regions.append(region)
     return tuple(sorted(regions, key=lambda region: -region.peak)), more
+
+
+def _around(cells_above: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all cells above the threshold, and the margin around them."""
+    rows, columns = (np.flatnonzero(cells_above.any(axis=axis)) for axis in (1, 0))
+    first = max(0, rows[0] - _MARGIN_CELLS), max(0, columns[0] - _MARGIN_CELLS)
+    return slice(first[0], rows[-1] + 1 + _MARGIN_CELLS), slice(first[1], columns[-1] + 1 + _MARGIN_CELLS)
 
 
 def _foremost(
@@ -127,11 +136,20 @@ def _in_frame(boxes: NDArray[np.int32], placement: Placement) -> tuple[NDArray[n
 
 
 def _to_frame(
-    labels: NDArray[np.int32], label: int, box: NDArray[np.int32], peak: float, placement: Placement
+    labels: NDArray[np.int32],
+    label: int,
+    box: NDArray[np.int32],
+    corner_xy: tuple[int, int],
+    peak: float,
+    placement: Placement,
 ) -> Region | None:
-    """Take one labelled component from input to frame pixels; None where it lies wholly outside the frame."""
+    """Take one labelled component from input to frame pixels; None where it lies wholly outside the frame.
+
+    `box` counts from the input's corner, `labels` from `corner_xy` in it.
+    """
     left, top, width, height, area = (int(value) for value in box)
-    component = (labels[top : top + height, left : left + width] == label).astype(np.uint8)
+    row, column = top - corner_xy[1], left - corner_xy[0]
+    component = (labels[row : row + height, column : column + width] == label).astype(np.uint8)
     outlines, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(outlines, key=len)[:, 0, :] + (left + 0.5, top + 0.5)
     frame_h, frame_w = placement.frame_hw

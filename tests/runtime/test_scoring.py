@@ -12,7 +12,7 @@ from aae_detect.detection import Detection, Latency, Verdict
 from aae_detect.events import frame_event
 from aae_detect.frames import Frame
 from aae_detect.geometry import place
-from aae_detect.scoring import find_most_regions, find_regions, judge, map_to_frame, score_map
+from aae_detect.scoring import SILENT, find_most_regions, find_regions, judge, map_to_frame, score_map
 from aae_detect.spec import FITS
 
 
@@ -22,13 +22,11 @@ def spot_map(row: int, column: int, value: float = 5.0) -> np.ndarray:
     return result
 
 
-def test_the_score_is_the_highest_value_where_the_mask_lets_it_count() -> None:
+def test_the_score_is_the_highest_value_where_somebody_looks() -> None:
     values = spot_map(3, 4)
     assert score_map(values) == 5.0
-    mask = np.ones((16, 16), bool)
-    mask[3, 4] = False
-    assert score_map(values, mask) == 0.0
-    assert score_map(values, np.zeros((16, 16), bool)) == -math.inf
+    values[3, 4] = SILENT
+    assert score_map(values) == 0.0
 
 
 def test_verdicts() -> None:
@@ -73,11 +71,29 @@ def test_nothing_above_the_threshold_is_no_region() -> None:
 
 
 def test_a_mask_hides_regions() -> None:
-    mask = np.ones((16, 16), bool)
-    mask[:8] = False
     values = spot_map(3, 3) + spot_map(12, 3)
-    (region,) = find_regions(values, 2.0, place((64, 64), (64, 64), "stretch"), mask)
+    values[:8] = SILENT
+    (region,) = find_regions(values, 2.0, place((64, 64), (64, 64), "stretch"))
     assert region.y >= 32
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), fit=st.sampled_from(FITS), share=st.floats(0.002, 0.5))
+def test_what_lies_far_from_all_that_is_above_changes_nothing(seed: int, fit: str, share: float) -> None:
+    """Only the part of the map around it is enlarged: whole or not, the regions are the same."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 1, (16, 24)).astype(np.float32)
+    rows, columns = sorted(rng.integers(0, 17, 2)), sorted(rng.integers(0, 25, 2))
+    values[rows[0] : rows[1], columns[0] : columns[1]] += 3.0
+    threshold = float(np.quantile(values, 1 - share))
+    placement = place((130, 210), (64, 96), fit)  # type: ignore[arg-type]
+    found = find_regions(values, threshold, placement)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aae_detect.scoring._MARGIN_CELLS", 100)
+        whole = find_regions(values, threshold, placement)
+    assert len(found) == len(whole)
+    for one, other in zip(found, whole, strict=True):
+        assert one == other and (one.contour_xy == other.contour_xy).all()
 
 
 @settings(max_examples=60, deadline=None)
