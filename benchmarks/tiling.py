@@ -1,12 +1,9 @@
-"""What `--tile` gains where defects are tiny: large pictures, shrunk or at their own resolution.
+"""What `--tile` gains where pictures are larger than the model's input: shrunk, or at their own resolution.
 
-usage: python benchmarks/tiling.py --data ROOT --set aitex_f02 --minutes 10 --json FILE
+usage: python benchmarks/tiling.py --data ROOT --sets mvtec_leather_mini,glassfiber --minutes 15 --json FILE
 
-Large pictures are put together from those of a set of one texture, SIDE x SIDE of them, so that a defect keeps its
-pixels and takes a smaller share of the picture. Every picture has the same borders between its pieces, good and
-defective ones, in training and test: they tell nothing. Good pieces are used once, but for those around defective ones.
-Both models get the same pictures and time. A row is written as it is finished, and rows that FILE holds already are
-kept.
+For textures, as `--tile` is. Both models get the same pictures and time. A row is written as it is finished, and rows
+that FILE holds already are kept.
 """
 
 from __future__ import annotations
@@ -14,109 +11,45 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
-from aae_detect._opencv import cv2
-from aae_detect.bench.dataset import find_labelled_set
 from aae_detect.bench.machine import describe_machine
 from aae_detect.bench.report import to_json
-from aae_detect.picture_source import list_pictures, read_picture
-from aae_detect.preprocess import to_bgr8
 from aae_detect.whole_file import write_whole
 from commands import call
 
-PIECE = 256
-"""Pixels a side, of the pieces and of the tiles."""
-
-VARIANTS: dict[str, tuple[str, ...]] = {"shrunk": (), "tiles": ("--tile", str(PIECE))}
+VARIANTS: dict[str, tuple[str, ...]] = {"shrunk": (), "tiles": ("--tile", "256")}
 _KEPT = ("image_auroc", "image_auroc_ci95", "pixel_ap", "aupro_30", "false_reject_rate", "recall_at_threshold")
-
-Picture = NDArray[np.uint8]
 
 
 @click.command()
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), envvar="AAE_DATA", required=True)
-@click.option("--set", "set_name", default="aitex_f02", show_default=True, help="A texture, in MVTec AD layout.")
-@click.option("--side", type=click.IntRange(2, 8), default=2, show_default=True, help="Pieces a side of a picture.")
-@click.option("--minutes", type=float, default=10.0, show_default=True, help="Training time of each model.")
+@click.option("--sets", "set_names", default="mvtec_leather_mini,glassfiber", show_default=True)
+@click.option("--minutes", type=float, default=15.0, show_default=True, help="Training time of each model.")
 @click.option("--work", type=click.Path(path_type=Path), default=Path("runs/tiling"), show_default=True)
 @click.option("--json", "target", type=click.Path(path_type=Path), required=True, help="File of rows, added to.")
-def main(data: Path, set_name: str, side: int, minutes: float, work: Path, target: Path) -> None:
+def main(data: Path, set_names: str, minutes: float, work: Path, target: Path) -> None:
     """Measure a model of whole pictures beside one of tiles."""
     rows: list[dict[str, Any]] = json.loads(target.read_text())["rows"] if target.is_file() else []
-    setting = {"set": set_name, "side": side, "minutes": minutes}
-    large = work / f"{set_name}-{side}"
-    put_together(data / set_name, large, side)
-    for name, options in VARIANTS.items():
-        if any({key: row[key] for key in (*setting, "variant")} == {**setting, "variant": name} for row in rows):
+    for set_name, (variant, options) in product(set_names.split(","), VARIANTS.items()):
+        key = {"set": set_name, "minutes": minutes, "variant": variant}
+        if any({name: row[name] for name in key} == key for row in rows):
             continue
-        row = {**setting, "variant": name, **_measure(large, work / f"{set_name}-{side}-{name}", minutes, options)}
+        row = {**key, **_measure(data / set_name, work / f"{set_name}-{variant}", minutes, options)}
         rows.append(row)
         document = {
-            "command": f"python benchmarks/tiling.py --set {set_name} --side {side} --minutes {minutes:g} --json FILE",
+            "command": f"python benchmarks/tiling.py --sets {set_names} --minutes {minutes:g} --json FILE",
             "date": time.strftime("%Y-%m-%d"),
             "machine": describe_machine(),
             "rows": rows,
         }
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, to_json(document))
-        click.echo(f"{name:8s} image AUROC {row['image_auroc']:.3f}, pixel AP {row['pixel_ap']:.3f}")
-
-
-def put_together(root: Path, out: Path, side: int, seed: int = 0) -> None:
-    """Write a set of large pictures; one that is there whole stays.
-
-    Args:
-        root: The set that pieces come from.
-        out: Folder of the new one, in the same layout.
-        side: Pieces a side.
-        seed: Of which pieces come together.
-    """
-    done = out / "whole"
-    if done.is_file():
-        return
-    rng = np.random.default_rng(seed)
-    count = side * side
-    tested = find_labelled_set(root).pictures
-    good_test = [picture.path for picture in tested if not picture.defective]
-    for role, paths in (("train", list_pictures(root / "train" / "good")), ("test", good_test)):
-        order = rng.permutation(len(paths))
-        for number in range(len(paths) // count):
-            pieces = [_read(paths[place]) for place in order[count * number :][:count]]
-            _write(out / role / "good" / f"{number:03d}.png", _join(pieces, side))
-    for number, picture in enumerate(picture for picture in tested if picture.defective):
-        place = int(rng.integers(count))
-        pieces = [_read(good_test[other]) for other in rng.choice(len(good_test), count, replace=False)]
-        masks = [np.zeros((PIECE, PIECE), np.uint8) for _ in pieces]
-        pieces[place] = _read(picture.path)
-        _write(out / "test" / picture.kind / f"{number:03d}.png", _join(pieces, side))
-        if picture.mask_path is not None:
-            mask = cv2.imread(str(picture.mask_path), cv2.IMREAD_GRAYSCALE)
-            masks[place] = cv2.resize(mask, (PIECE, PIECE), interpolation=cv2.INTER_NEAREST)
-            _write(out / "ground_truth" / picture.kind / f"{number:03d}.png", _join(masks, side))
-    done.touch()
-
-
-def _read(path: Path) -> Picture:
-    picture = to_bgr8(read_picture(path))
-    if picture.shape[:2] != (PIECE, PIECE):
-        raise click.ClickException(f"{path} has {picture.shape[:2]} pixels; pieces have {PIECE} x {PIECE}")
-    return picture
-
-
-def _join(pieces: Sequence[Picture], side: int) -> Picture:
-    rows = [np.concatenate(pieces[side * row :][:side], axis=1) for row in range(side)]
-    return np.concatenate(rows, axis=0)
-
-
-def _write(path: Path, picture: Picture) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), picture)
+        click.echo(f"{set_name:20s} {variant:8s} image AUROC {row['image_auroc']:.3f}, pixel AP {row['pixel_ap']}")
 
 
 def _measure(data: Path, run: Path, minutes: float, options: Sequence[str]) -> dict[str, Any]:
