@@ -24,7 +24,6 @@ from aae_detect.reload import reload_on_sighup
 from aae_detect.run_settings import Settings
 from aae_detect.run_streams import put_together
 from aae_detect.service_notify import ServiceNotify
-from aae_detect.session import runs_on_processor
 from aae_detect.side_by_side import share_cores
 from aae_detect.signature import OwnerKey
 from aae_detect.sinks.opening import Sinks
@@ -60,10 +59,8 @@ def _run_and_say(settings: Settings, say: Callable[[str], None]) -> int:
             closing.callback(sources[-1].close)
         default = demo_model_path() if settings.demo else None
         owner = None if settings.require_signature is None else OwnerKey(settings.require_signature)
-        threads, at_once = settings.threads, 1
-        if runs_on_processor(settings.provider):
-            models = len({stream.model or default for stream in settings.streams})
-            threads, at_once = share_cores(len(settings.streams), models, settings.threads)
+        models = {stream.model or default for stream in settings.streams}
+        threads, at_once = share_cores(len(settings.streams), len(models), settings.threads, settings.provider)
         make_models = partial(Models, settings.provider, threads, settings.provider_options, default, say, owner)
         load = partial(load_judges, settings.streams, make_models)
         judges, deciders = load(), load_deciders(settings.streams, say, sinks.link)

@@ -16,28 +16,33 @@ from types import TracebackType
 from typing import Generic, Literal, TypeVar
 
 from aae_detect.bench.machine import count_usable_cores
+from aae_detect.session import runs_on_processor
 
 _T = TypeVar("_T")
 
 
 def share_cores(
-    sources: int, models: int, threads: int | Literal["auto"], cores: int | None = None
+    sources: int, models: int, threads: int | Literal["auto"], provider: str, cores: int | None = None
 ) -> tuple[int | Literal["auto"], int]:
-    """Say how many threads the pool of a model has, and how many frames are judged at once, on a processor.
+    """Say how many threads the pool of a model has, and how many frames are judged at once.
 
-    A model's pool serves all that ask it, beside the threads that ask: together they are as many as there are cores,
+    Several are on a processor only. A model's pool serves all that ask it, beside the threads that ask: together they are as many as there are cores,
     and a frame that comes alone still has most of them.
 
     Args:
         sources: How many there are.
         models: How many different models judge them.
         threads: What was asked for; 0 and `auto` leave it to the program, a number means one frame at a time.
+        provider: As `open_session` takes it.
         cores: What there is; None: count them.
+
+    Raises:
+        ConfigError: there is no such provider.
 
     Returns:
         Threads, as `Detector.load` takes them; and frames at once, from 1.
     """
-    if sources < 2 or threads not in (0, "auto"):
+    if sources < 2 or threads not in (0, "auto") or not runs_on_processor(provider):
         return threads, 1
     there = count_usable_cores() if cores is None else cores
     at_once = min(sources, there)

@@ -4,7 +4,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import pytest
@@ -155,18 +155,22 @@ def test_who_watches_the_process_hears_nothing_while_a_frame_is_stuck(
 
 
 def test_cores_are_shared_out() -> None:
-    assert share_cores(1, 1, 0, 2) == (0, 1) and share_cores(1, 1, "auto", 2) == ("auto", 1), "one has them all"
-    assert share_cores(4, 1, 0, 2) == share_cores(2, 2, "auto", 2) == (1, 2)
-    assert share_cores(2, 1, 0, 8) == (7, 2), "one pool serves both, beside the two that ask"
-    assert share_cores(2, 2, 0, 8) == (4, 2), "two pools"
-    assert share_cores(8, 1, 0, 4) == (1, 4)
-    assert share_cores(4, 1, 2, 8) == (2, 1) and share_cores(4, 1, 1, 8) == (1, 1), "what is typed holds for all"
+    def shared(sources: int, models: int, threads: int | Literal["auto"], cores: int) -> tuple[int | str, int]:
+        return share_cores(sources, models, threads, "cpu", cores)
+
+    assert shared(1, 1, 0, 2) == (0, 1) and shared(1, 1, "auto", 2) == ("auto", 1), "one has them all"
+    assert shared(4, 1, 0, 2) == shared(2, 2, "auto", 2) == (1, 2)
+    assert shared(2, 1, 0, 8) == (7, 2), "one pool serves both, beside the two that ask"
+    assert shared(2, 2, 0, 8) == (4, 2), "two pools"
+    assert shared(8, 1, 0, 4) == (1, 4)
+    assert shared(4, 1, 2, 8) == (2, 1) and shared(4, 1, 1, 8) == (1, 1), "what is typed holds for all"
 
 
 def test_the_processor_alone_is_asked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runs_on_processor("cpu") and runs_on_processor("auto") and runs_on_processor("CPUExecutionProvider")
     monkeypatch.setattr("aae_detect.session.available_providers", lambda: [CUDA, CPU])
     assert runs_on_processor("cpu") and not runs_on_processor("auto") and not runs_on_processor("cuda")
+    assert share_cores(4, 1, 0, "auto", 8) == (0, 1) and share_cores(4, 1, 0, "cpu", 8) == (5, 4)
 
 
 def test_one_alone_is_called_by_who_asks_and_others_by_others() -> None:

@@ -1,22 +1,13 @@
 """A camera in a process of its own, that vanishes, hangs and comes back; played by the public fake."""
 
-import gc
 import os
-import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from aae_detect.bench.memory import children_of
-from aae_detect.camera.process import CaptureProcess
 from aae_detect.camera.watched import WatchedCamera
 from aae_detect.camera_source import CameraOptions
 from aae_detect.demo import read_counter
@@ -24,68 +15,6 @@ from aae_detect.errors import SourceError
 from aae_detect.frame_view import FrameView
 from aae_detect.frames import Frame, FrameSource, Signal
 from aae_detect.source_settings import SourceSettings
-
-
-class Plug:
-    """The fake camera's control file, and what must be as it was when a test ends."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "plug"
-        self.source = f"fake:{self._path}"
-
-    def say(self, words: str) -> None:
-        partial = self._path.with_suffix(".new")
-        partial.write_text(words)
-        os.replace(partial, self._path)
-
-    def watch(self, **settings) -> WatchedCamera:
-        return WatchedCamera(SourceSettings(self.source, **settings))
-
-
-@contextmanager
-def _limited(what: int, most: int) -> Iterator[None]:
-    limits = resource.getrlimit(what)
-    resource.setrlimit(what, (most, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(what, limits)
-
-
-@pytest.fixture
-def plug(tmp_path):
-    threads, descriptors, children = threading.active_count(), _descriptors(), _children()
-    plug = Plug(tmp_path)
-    plug.say("here 320x240 @60")
-    yield plug
-    assert (threading.active_count(), _descriptors(), _children()) == (threads, descriptors, children)
-
-
-def _descriptors() -> int:
-    gc.collect()  # what other tests have left
-    return len(os.listdir("/proc/self/fd"))
-
-
-def _children() -> set[int]:
-    return set(children_of(os.getpid()))
-
-
-def _assert_in_time(seconds: Callable[[], list[float]], most: list[float]) -> None:
-    """Hold the best of three to what is promised; another one only where the last was late: the machine may have had
-    something else to do, while a product that is late is so each time.
-    """
-    for _ in range(3):
-        took_s = seconds()
-        if all(took < at_most for took, at_most in zip(took_s, most, strict=True)):
-            return
-    raise AssertionError(f"took {took_s} s, expected less than {most}, in the last of three times")
-
-
-def _until(camera: WatchedCamera, kind: type, timeout: float = 15.0):
-    until = time.monotonic() + timeout
-    while not isinstance(item := camera.read(), kind):
-        assert time.monotonic() < until
-    return item
 
 
 def test_frames_come_whole_new_and_fresh(plug):
@@ -113,7 +42,7 @@ def test_a_frame_is_its_own_and_not_overwritten(plug):
 @pytest.mark.parametrize("state", ["gone", "silent"])
 def test_a_loss_is_told_once_and_within_two_seconds_and_so_is_the_return(plug, state):
     # The return: 1 s until it is there, the pause that had begun, and 2 s.
-    _assert_in_time(lambda: _lose_and_return(plug, state), [2.0, 1.0 + 1.0 + 2.0])
+    plug.assert_in_time(lambda: _lose_and_return(plug, state), [2.0, 1.0 + 1.0 + 2.0])
 
 
 def _lose_and_return(plug, state) -> list[float]:
@@ -122,12 +51,12 @@ def _lose_and_return(plug, state) -> list[float]:
     before = [camera.read() for _ in range(5)]
     plug.say(state)
     said = time.monotonic()
-    lost = _until(camera, Signal)
+    lost = plug.until(camera, Signal)
     took_s = [time.monotonic() - said]
     assert lost.lost
     assert lost.source == plug.source
     threading.Timer(1.0, plug.say, ["here 320x240 @60"]).start()
-    back = _until(camera, Signal)
+    back = plug.until(camera, Signal)
     assert not back.lost
     took_s.append(time.monotonic() - said - 1.5 * (state == "silent"))
     assert took_s[1] > 0.9
@@ -143,27 +72,27 @@ def _lose_and_return(plug, state) -> list[float]:
 
 
 def test_a_capture_process_that_dies_is_a_loss_like_any_other(plug):
-    before = _children()
+    before = plug.children()
     camera = plug.watch()
-    _until(camera, Frame)
-    (pid,) = _children() - before
+    plug.until(camera, Frame)
+    (pid,) = plug.children() - before
     os.kill(pid, signal.SIGKILL)
-    lost = _until(camera, Signal)
+    lost = plug.until(camera, Signal)
     assert lost.lost
     assert "capture process ended (signal 9)" in lost.reason
-    assert not _until(camera, Signal).lost
-    _until(camera, Frame)
+    assert not plug.until(camera, Signal).lost
+    plug.until(camera, Frame)
     camera.close()
 
 
 def test_a_capture_process_that_is_stopped_is_silent(plug):
-    before = _children()
+    before = plug.children()
     camera = plug.watch()
-    _until(camera, Frame)
-    (pid,) = _children() - before
+    plug.until(camera, Frame)
+    (pid,) = plug.children() - before
     os.kill(pid, signal.SIGSTOP)
-    assert "silent: no frame for 1.5 s" in _until(camera, Signal).reason
-    assert not _until(camera, Signal).lost
+    assert "silent: no frame for 1.5 s" in plug.until(camera, Signal).reason
+    assert not plug.until(camera, Signal).lost
     camera.close()
 
 
@@ -197,7 +126,7 @@ def test_close_wakes_a_read_whatever_the_camera_does(plug):
 
 def test_a_camera_that_waits_for_a_trigger_may_be_silent_for_ever(plug):
     camera = plug.watch(lost_after_s=0)
-    _until(camera, Frame)
+    plug.until(camera, Frame)
     plug.say("silent")
     threading.Timer(2.5, plug.say, ["here"]).start()
     assert all(isinstance(camera.read(), Frame) for _ in range(10))
@@ -207,101 +136,14 @@ def test_a_camera_that_waits_for_a_trigger_may_be_silent_for_ever(plug):
 def test_the_first_part_after_a_return_counts_where_a_trigger_brings_each(plug):
     plug.say("here 320x240 @2")
     camera = plug.watch(lost_after_s=0)
-    before = _until(camera, Frame)
+    before = plug.until(camera, Frame)
     plug.say("gone")
-    assert _until(camera, Signal).lost
+    assert plug.until(camera, Signal).lost
     plug.say("here 320x240 @2")
-    assert not _until(camera, Signal).lost
+    assert not plug.until(camera, Signal).lost
     after = [camera.read(), camera.read()]
     assert read_counter(after[0].image) == 0, "the first that the camera gave"
     assert before.index < after[0].index < after[1].index
-    camera.close()
-
-
-class Undying(subprocess.Popen):
-    """A process that a driver holds in the kernel: a signal reaches it when the driver lets go."""
-
-    def kill(self):
-        pass
-
-
-def test_a_process_that_cannot_be_killed_holds_up_neither_the_loss_nor_the_return_nor_the_end(plug, monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", Undying)
-    _assert_in_time(lambda: _lose_undying(plug), [2.5])
-
-
-def _lose_undying(plug) -> list[float]:
-    """Return how long it took until the loss was told, seconds."""
-    before = _children()
-    camera = plug.watch()
-    _until(camera, Frame)
-    (pid,) = _children() - before
-    os.kill(pid, signal.SIGSTOP)
-    stopped = time.monotonic()
-    assert _until(camera, Signal).lost
-    took_s = time.monotonic() - stopped
-    assert not _until(camera, Signal).lost
-    _until(camera, Frame)
-    assert pid in _children(), "it is still there"
-    os.kill(pid, signal.SIGKILL)
-    until = time.monotonic() + 20
-    while Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < until
-    camera.close()
-    assert pid not in _children(), "no zombie stays"
-    return [took_s]
-
-
-def test_processes_that_cannot_be_killed_do_not_pile_up(plug, monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", Undying)
-    before = _children()
-    for _ in range(3):
-        process = CaptureProcess(SourceSettings(plug.source))
-        os.kill(process.pid, signal.SIGSTOP)
-        process.end(0.0)
-    with pytest.raises(SourceError, match="3 capture processes hang in its driver"):
-        CaptureProcess(SourceSettings(plug.source))
-    CaptureProcess(SourceSettings("fake:another")).end()
-    for pid in _children() - before:
-        os.kill(pid, signal.SIGKILL)
-    until = time.monotonic() + 20
-    while _children() - before:
-        assert time.monotonic() < until
-        CaptureProcess(SourceSettings("fake:another")).end()
-
-
-def test_descriptors_may_have_any_number(plug):
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1200:
-        pytest.skip("needs a hard limit of 1200 descriptors")
-    with ExitStack() as taken, _limited(resource.RLIMIT_NOFILE, 1200):
-        while (fd := os.dup(0)) < 1024:
-            taken.callback(os.close, fd)
-        os.close(fd)
-        camera = plug.watch()
-        assert isinstance(camera.read(), Frame)
-        camera.close()
-
-
-@pytest.mark.parametrize("room", [0, 1, 2, 3])
-def test_where_there_is_no_room_for_a_capture_process_nothing_stays_open(plug, room):
-    fds = [os.dup(0) for _ in range(room + 1)]
-    for fd in fds:
-        os.close(fd)
-    with _limited(resource.RLIMIT_NOFILE, max(fds)), pytest.raises(SourceError, match="no capture process"):
-        plug.watch()
-
-
-def test_where_there_is_no_memory_for_frames_nothing_stays_open(plug):
-    with _limited(resource.RLIMIT_FSIZE, 4096), pytest.raises(SourceError, match="no capture process"):
-        plug.watch()
-
-
-def test_what_a_capture_process_says_holds_no_secret(plug, monkeypatch):
-    plug.say("nonsense")
-    monkeypatch.setenv("PLUG", plug.source.removeprefix("fake:"))
-    camera = WatchedCamera(SourceSettings("fake:${PLUG}"))
-    with pytest.raises(SourceError, match=r"fake:\*\*\* says 'nonsense'"):
-        camera.connect()
     camera.close()
 
 
@@ -320,18 +162,18 @@ def test_what_a_camera_that_is_waited_for_does_not_take_is_told_once(plug):
     said = []
     camera = WatchedCamera(SourceSettings(plug.source, "line 1", CameraOptions(gain=3)), said.append)
     assert said == []
-    _until(camera, Frame)
+    plug.until(camera, Frame)
     plug.say("gone")
-    assert _until(camera, Signal).lost
+    assert plug.until(camera, Signal).lost
     plug.say("here 320x240 @60")
-    assert not _until(camera, Signal).lost
+    assert not plug.until(camera, Signal).lost
     warnings = [line for line in said if line.startswith("warning")]
     assert warnings == ["warning: line 1: asked for gain 3, the camera is at 0"]
     camera.notes = ()  # as if it had taken it the last time
     plug.say("gone")
-    assert _until(camera, Signal).lost
+    assert plug.until(camera, Signal).lost
     plug.say("here 320x240 @60")
-    assert not _until(camera, Signal).lost
+    assert not plug.until(camera, Signal).lost
     assert [line for line in said if line.startswith("warning")] == 2 * warnings
     camera.close()
 
@@ -339,9 +181,9 @@ def test_what_a_camera_that_is_waited_for_does_not_take_is_told_once(plug):
 def test_each_new_reason_of_an_outage_is_told_once(plug):
     said, back = [], []
     camera = WatchedCamera(SourceSettings(plug.source), said.append)
-    _until(camera, Frame)
+    plug.until(camera, Frame)
     plug.say("gone")
-    assert _until(camera, Signal).lost
+    assert plug.until(camera, Signal).lost
     reader = threading.Thread(target=lambda: back.append(camera.read()))
     reader.start()
 
@@ -396,24 +238,3 @@ def test_two_threads_may_close_at_once(plug):
     for thread in threads:
         thread.join(20)
     assert errors == []
-
-
-def test_the_capture_process_ends_when_the_one_that_asked_is_killed(plug, tmp_path):
-    script = (
-        "import sys\n"
-        "from aae_detect.camera.watched import WatchedCamera\n"
-        "from aae_detect.source_settings import SourceSettings\n"
-        f"camera = WatchedCamera(SourceSettings({plug.source!r}))\n"
-        "camera.read()\n"
-        "print(camera._process._process.pid, flush=True)\n"
-        "camera.read()\nsys.stdin.read()\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        pid = int(process.stdout.readline())
-        plug.say("silent")
-        process.kill()
-    until = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < until, "the capture process lives on"
-        time.sleep(0.02)

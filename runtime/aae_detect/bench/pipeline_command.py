@@ -54,15 +54,12 @@ def pipeline(
     from aae_detect.bench.report import describe_run, pipeline_table
     from aae_detect.detector import Detector
     from aae_detect.model_file import read_model
-    from aae_detect.session import runs_on_processor
     from aae_detect.side_by_side import share_cores
 
     check_json_target(json_target)
     described = describe_run(read_model(model), ctx.meta[COMMAND])
     wanted = name_sources(sources, count)
-    at_once = 1
-    if runs_on_processor(provider):
-        threads, at_once = share_cores(len(wanted), 1, threads)
+    threads, at_once = share_cores(len(wanted), 1, threads, provider)
     detector = Detector.load(model, provider, threads, provider_options=provider_options)
     warn(detector.warnings)
     result: dict[str, Any] = {
