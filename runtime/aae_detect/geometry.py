@@ -94,7 +94,7 @@ def resize(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uin
 
     OpenCV's INTER_AREA silently turns into plain bilinear sampling for both axes when one of them grows; so a mixed
     resize is done in two steps, the shrinking axis first. Large frames are halved as long as both axes can be: means of
-    2x2 pixels take OpenCV a twentieth of the time of anything else, and what is left for the general case is a small
+    2x2 pixels take OpenCV a small part of the time of anything else, and what is left for the general case is a small
     picture. Halving one axis alone takes as long as the general case.
     """
     target_h, target_w = size_hw

@@ -26,8 +26,8 @@ def share_cores(
 ) -> tuple[int | Literal["auto"], int]:
     """Say how many threads the pool of a model has, and how many frames are judged at once.
 
-    Several are on a processor only. A model's pool serves all that ask it, beside the threads that ask: together they are as many as there are cores,
-    and a frame that comes alone still has most of them.
+    Several are on a processor only. A model's pool serves all that ask it, beside the threads that ask: together they
+    are as many as there are cores, and a frame that comes alone still has most of them.
 
     Args:
         sources: How many there are.
